@@ -1,0 +1,112 @@
+"""What the report says about how far its numbers can be believed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import xarray as xr
+
+from flows.key_figures import NONE, STAGES, KeyFigures, digits, diverged, first_of, whole
+from flows.report_page import folded, paragraph, section, table
+
+
+def verdict(tree: xr.DataTree, key: KeyFigures) -> str:
+    """Return whether the AC power flow confirms plan and trade, in plain words."""
+    from pp_p2p.operation.powerflow import (
+        GAP_TOLERANCE,
+        LOSS_TOLERANCE_PERCENT,
+        VM_TOLERANCE_PU,
+    )
+
+    within = (
+        f"{digits(VM_TOLERANCE_PU)} p.u. of voltage, {digits(LOSS_TOLERANCE_PERCENT)} % of losses, "
+        f"and a relaxation gap of {GAP_TOLERANCE:.0e} of the largest squared flow"
+    )
+    if all(key.confirmed.values()):
+        return (
+            '<p class="verdict"><strong>Confirmed by AC power flow.</strong> Every '
+            f"hour of plan and trade, run again by Newton's method, agrees within {within}.</p>"
+        )
+    failing = " and ".join(stage for stage, good in key.confirmed.items() if not good)
+    steps = ", ".join(
+        f"{stage}: {diverged(tree[stage].attrs)}"
+        for stage in STAGES
+        if diverged(tree[stage].attrs) != "none"
+    )
+    more = f" Hours without a power flow solution: {steps}." if steps else ""
+    return (
+        f'<p class="verdict bad"><strong>NOT confirmed by AC power flow: {failing}.'
+        f"</strong> At least one hour differs from the power flow by Newton's method by more than "
+        f"{within}: read voltages, losses and costs of it as estimates.{more}</p>"
+    )
+
+
+def certificate_section(tree: xr.DataTree) -> str:
+    """Return what was solved, how well, and how it can be checked."""
+    rows = [
+        (name, *(_attribute(tree, stage, names, kind) for stage in STAGES))
+        for name, names, kind in _CERTIFICATE
+    ]
+    root = tree.attrs
+    rows.append(("Seed", *(str(tree[s].attrs.get("seed", root.get("seed", NONE))) for s in STAGES)))
+    file_text = str(root.get("study_file", ""))
+    return section(
+        "certificates",
+        "Certificates",
+        table(
+            "Solutions and their proofs", ("", "Plan", "Trade (worst of all days)"), rows, n_text=3
+        ),
+        folded("Study file", file_text) if file_text else "",
+    )
+
+
+_CERTIFICATE: Final = (
+    ("Status", ("status",), "text"),
+    ("Ended because", ("termination",), "text"),
+    ("Confirmed by AC power flow", ("relaxation",), "confirmed"),
+    ("Objective", ("objective_eur_per_year", "objective_eur"), "money"),
+    ("Bound", ("bound_eur_per_year", "bound_eur"), "money"),
+    ("Gap, relative", ("gap",), "number"),
+    ("Iterations", ("iterations",), "text"),
+    ("Formulation", ("formulation",), "text"),
+    ("Solver and version", ("solver",), "text"),
+    ("Seconds", ("seconds",), "number"),
+    ("Relaxation gap, p.u.", ("relaxation_gap",), "number"),
+    ("AC voltage error, p.u.", ("ac_vm_error_pu",), "number"),
+    ("AC loss error, %", ("ac_loss_error_percent",), "number"),
+    ("Steps without AC solution", (), "diverged"),
+    ("Input hash", ("input_hash",), "text"),
+    ("Version of pp-p2p", ("version",), "text"),
+)
+
+
+def _attribute(tree: xr.DataTree, stage: str, names: tuple[str, ...], kind: str) -> str:
+    attrs = tree[stage].attrs
+    if kind == "diverged":
+        return diverged(attrs)
+    value = first_of(attrs, names)
+    if value is None or value == "":
+        return NONE
+    if kind == "confirmed":
+        return "yes" if value == "exact" else "NO"
+    if kind == "money":
+        per_year = any(name.endswith("per_year") and name in attrs for name in names)
+        return f"{whole(value)} EUR{'/a' if per_year else ''}"
+    return digits(value, 2) if kind == "number" else str(value)
+
+
+READING: Final = (
+    "Exact, as far as confirmed above: the load flow of every typical hour, its voltages, losses "
+    "and costs, and the choice of what to build for these days and prices up to the certified gap. "
+    "Heuristic: a few typical days stand for a whole span, so rare hours outside of them are not "
+    "seen, unless they were kept as extreme days. Energy not served is an expectation over single "
+    "faults; ties and stored reserves that take over are not limited there by the capacity or "
+    "voltage of the lines. Payments split a gain that is computed exactly, but how they split it "
+    "follows from the bargaining powers, which are a choice and not a result. Costs are annuities "
+    "at today's prices in one representative year."
+)
+
+
+def reading_section() -> str:
+    """Return what may be believed how far."""
+    return section("reading", "How to read this", paragraph(READING))

@@ -1,0 +1,98 @@
+"""Where a key of the study file stands: findings that name file, line and key path."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pp_p2p.errors import Finding
+
+KeyPath = tuple[str | int, ...]
+"""Keys and, for ``[[arrays]]``, positions from 0: ``("candidate", 2, "technology")``."""
+
+_HEADER = re.compile(r"^\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
+_KEY = re.compile(r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*[A-Za-z0-9_-]+)*)\s*=""")
+
+
+class StudyText:
+    """The text of a study file and the line of each of its keys.
+
+    Parameters
+    ----------
+    file : Path
+        The study file; findings show its name.
+    text : str
+        What it holds.
+    """
+
+    def __init__(self, file: Path, text: str) -> None:
+        self.file = file
+        self._lines = _line_of_keys(text)
+        self._line_of_finding: dict[Finding, int] = {}
+
+    def finding(self, path: KeyPath, rule: str, mend: str) -> Finding:
+        """Return a finding about the key at `path`.
+
+        Its text reads ``ieee33.toml:57, candidate[2].technology: rule; mend``.
+        """
+        key = str(path[-1]) if path and isinstance(path[-1], str) else ""
+        parent = path_text(path[:-1] if key else path)
+        place = f"{self.file.name}:{line}" if (line := self.line(path)) else self.file.name
+        table, column = (f"{place}, {parent}", key) if parent else (place, "")
+        if key and not parent:
+            table = f"{place}, {key}"
+        found = Finding(table=table, column=column, rule=rule, mend=mend)
+        self._line_of_finding[found] = self.line(path)
+        return found
+
+    def in_order(self, findings: Iterable[Finding]) -> list[Finding]:
+        """Return `findings` by line; those about what the file lacks come last."""
+        return sorted(findings, key=lambda one: self._line_of_finding.get(one, 0) or math.inf)
+
+    def line(self, path: KeyPath) -> int:
+        """Return the line, from 1, of the key or else of what holds it; 0 where unknown."""
+        for end in range(len(path), 0, -1):
+            if path[:end] in self._lines:
+                return self._lines[path[:end]]
+        return 0
+
+
+def path_text(path: KeyPath) -> str:
+    """Return ``candidate[2].technology`` for ``("candidate", 2, "technology")``."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _line_of_keys(text: str) -> Mapping[KeyPath, int]:
+    """Return the line of each header and key; inline tables are found by what holds them."""
+    lines: dict[KeyPath, int] = {}
+    counts: dict[KeyPath, int] = {}
+    here: KeyPath = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := _HEADER.match(line):
+            here = _enter(header[2], counts, is_array=header[1] == "[[")
+            lines.setdefault(here, number)
+        elif key := _KEY.match(line):
+            lines.setdefault(here + _parts(key[1]), number)
+    return lines
+
+
+def _enter(name: str, counts: dict[KeyPath, int], *, is_array: bool) -> KeyPath:
+    """Return the path of a header; each array on the way stands at its latest element."""
+    here: KeyPath = ()
+    parts = _parts(name)
+    for depth, part in enumerate(parts, start=1):
+        here = (*here, part)
+        if is_array and depth == len(parts):
+            counts[here] = counts.get(here, -1) + 1
+        if here in counts:
+            here = (*here, counts[here])
+    return here
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    return tuple(part.strip().strip("\"'") for part in name.split("."))

@@ -1,0 +1,187 @@
+"""Rules between rows and tables: references, and what a row must be to make sense.
+
+Each rule reads typed frames, so that a wrong type is reported once, by the schema.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from pp_p2p.elements.checks import Mask
+from pp_p2p.elements.schema import NONE, Column, Table, shown
+from pp_p2p.elements.tables import TABLES
+from pp_p2p.errors import Finding
+
+Net = Mapping[str, Any]
+"""A pandapower net, or one with some tables replaced on trial."""
+
+PARTS: Final[tuple[tuple[str, Column], ...]] = tuple(
+    (table.name, column) for table in TABLES.values() for column in table.columns if column.least
+)
+"""Tables that hold the parts of something, with the column that names the whole."""
+
+
+def index_of(net: Net, table: str) -> pd.Index[Any]:
+    """Return the index of `table`, empty where the net has no such table."""
+    rows = net.get(table)
+    return rows.index if isinstance(rows, pd.DataFrame) else pd.Index([], dtype="int64")
+
+
+def nearest(wanted: object, known: pd.Index[Any]) -> str:
+    """Return which label of `known` was probably meant by `wanted`, as text."""
+    labels = [label for label in known.tolist() if isinstance(label, int)]
+    if not labels:
+        return "there is none yet"
+    span = f"there are {len(labels)}, from {min(labels)} to {max(labels)}"
+    if isinstance(wanted, bool) or not isinstance(wanted, int | float | np.number):
+        return span
+    aim = float(wanted)
+    return f"{span}; did you mean {min(labels, key=lambda label: (abs(label - aim), label))}?"
+
+
+def lost(net: Net, column: Column, values: pd.Series) -> Mask:
+    """Return where `values` of the reference `column` name rows that do not exist."""
+    read = column.read(values)
+    gone = ~np.isin(read.values, index_of(net, str(column.references)).to_numpy())
+    gone &= ~(read.missing | read.wrong)
+    return gone if column.required else gone & (read.values != NONE)
+
+
+def dangling(
+    net: Net, table: str, column: Column, values: pd.Series, *, or_else: str = ""
+) -> Iterator[Finding]:
+    """Yield the finding that `column` names rows which do not exist; `or_else` adds a mend."""
+    target = column.references
+    if target is None:
+        return
+    where = lost(net, column, values)
+    if where.any():
+        gone = column.read(values).values[where].tolist()
+        yield Finding(
+            table=table,
+            column=column.name,
+            rows=tuple(values.index[where].tolist()),
+            rule=f"must be a row of net.{target}, is {shown(gone)}",
+            mend=f"name an existing {target} ({nearest(gone[0], index_of(net, target))}){or_else}",
+        )
+
+
+def too_few(net: Net, part: str, column: Column) -> Mask:
+    """Return which rows of the table that `column` references are named by too few parts."""
+    labels = index_of(net, str(column.references)).tolist()
+    rows, owners = net.get(part), Counter[Any]()
+    if isinstance(rows, pd.DataFrame) and column.name in rows.columns:
+        owners.update(column.read(rows[column.name]).values.tolist())
+    return np.array([owners[label] < column.least for label in labels], dtype=np.bool_)
+
+
+def incomplete(net: Net, whole: str, *, or_else: str = "") -> Iterator[Finding]:
+    """Yield which rows of `whole` have too few parts; `or_else` adds a mend."""
+    for part, column in PARTS:
+        if column.references == whole:
+            yield from _if_any(
+                index_of(net, whole),
+                too_few(net, part, column),
+                (whole, ""),
+                f"must have {column.least} or more {part.removeprefix(whole + '_')}s",
+                f"give it {column.least} or more: create_{whole}(net, ...){or_else}",
+            )
+
+
+def repeated(table: Table, frame: pd.DataFrame) -> Mask:
+    """Return which rows name the same as another one, where each must name its own."""
+    if not table.unique:
+        return np.zeros(len(frame), dtype=np.bool_)
+    named = (frame[table.unique[-1]] != NONE).to_numpy()
+    same = frame.duplicated(list(table.unique), keep=False).to_numpy()
+    return np.asarray(named & same, dtype=np.bool_)
+
+
+def declared_rules(table: Table, frame: pd.DataFrame) -> Iterator[Finding]:
+    """Yield where rows of a typed `frame` break what is declared of them beyond single values."""
+    *group, last = table.unique or ("",)
+    rule, mend = f"must be a {last} that no other row names", f"keep one row per {last}"
+    if group:
+        part = table.name.removeprefix(group[0] + "_")
+        rule = f"must differ between the {part}s of one {group[0]}"
+        mend = f"give each {part} a {last} of its own"
+    yield from _if_any(frame.index, repeated(table, frame), (table.name, last), rule, mend)
+    for column in table.columns:
+        if column.needed_where is None:
+            continue
+        by, value = column.needed_where
+        yield from _if_any(
+            frame.index,
+            (frame[by] == value).to_numpy() & (frame[column.name] == NONE).to_numpy(),
+            (table.name, column.name),
+            f"must be given for {by} {value!r}",
+            f"name a row of net.{column.references}",
+        )
+
+
+def _sop_terminals(net: Net, frame: pd.DataFrame) -> Iterator[Finding]:
+    del net
+    yield from _if_any(
+        frame.index,
+        (frame["min_q_mvar"] > frame["max_q_mvar"]).to_numpy(),
+        ("sop_terminal", "min_q_mvar"),
+        "must not be above max_q_mvar",
+        "exchange the two limits",
+    )
+
+
+def _candidates(net: Net, frame: pd.DataFrame) -> Iterator[Finding]:
+    technology = frame["technology"].to_numpy()
+    for column, needing in (
+        ("unit_p_mw", ("pv", "wind", "storage")),
+        ("unit_e_mwh", ("storage",)),
+    ):
+        yield from _if_any(
+            frame.index,
+            np.isin(technology, needing) & (frame[column].to_numpy() == 0),
+            ("candidate", column),
+            f"must be > 0 for {', '.join(needing)}",
+            "give the size of one unit",
+        )
+    line = frame["line"].to_numpy()
+    tie = technology == "line"
+    yield from _if_any(
+        frame.index,
+        tie & np.isin(line, index_of(net, "line").to_numpy()) & ~np.isin(line, _open_lines(net)),
+        ("candidate", "line"),
+        "must be a line that is out of service or open",
+        "put the line out of service (in_service=False) or open a switch on it",
+    )
+
+
+def _open_lines(net: Net) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Return the lines that carry nothing: out of service, or with an open line switch."""
+    idle = index_of(net, "line").to_numpy()
+    if "line" in net:
+        idle = idle[~net["line"]["in_service"].to_numpy(dtype=np.bool_)]
+    if "switch" not in net:
+        return idle.astype(np.int64)
+    switch = net["switch"]
+    opened = (switch["et"] == "l").to_numpy() & ~switch["closed"].to_numpy(dtype=np.bool_)
+    return np.union1d(idle, switch["element"].to_numpy()[opened]).astype(np.int64)
+
+
+def _if_any(
+    index: pd.Index[Any], mask: Mask, place: tuple[str, str], rule: str, mend: str
+) -> Iterator[Finding]:
+    if mask.any():
+        table, column = place
+        rows = tuple(index[mask].tolist())
+        yield Finding(table=table, column=column, rows=rows, rule=rule, mend=mend)
+
+
+ROW_RULES: Final[Mapping[str, Callable[[Net, pd.DataFrame], Iterator[Finding]]]] = {
+    "sop_terminal": _sop_terminals,
+    "candidate": _candidates,
+}
+"""What rows of a table must keep beyond what is declared of them, by the table."""

@@ -1,0 +1,1 @@
+"""Markets: who trades what with whom, and who pays whom."""

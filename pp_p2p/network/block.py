@@ -1,0 +1,145 @@
+"""`network_block`: balances and limits of a radial grid, for every formulation.
+
+For every node j and step t, with C(j) the branches to its children and y = g + jb its shunts:
+
+    sum_{k in C(j)} P_k = P_in - r l_in + p_j + p_source - g_j v_j        (balance_p)
+    sum_{k in C(j)} Q_k = Q_in - x l_in + q_j + q_source + b_j v_j        (balance_q)
+    V_min^2 <= v_j <= V_max^2,   v_source = V_source^2
+
+The terms in l are there where the formulation has losses.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyomo.environ as pyo
+
+from pp_p2p.network.algebra import linear
+from pp_p2p.network.branches import Array
+from pp_p2p.network.formulation import Formulation
+from pp_p2p.network.grid import GridData
+
+Terms = dict[tuple[int, int], list[tuple[float, Any]]]
+
+
+@dataclass(kw_only=True)
+class Injection:
+    """Power into the grid: fixed parts (node, step), p.u., and terms in variables of the model.
+
+    `p_terms[node, step]` and `q_terms[node, step]` list pairs of coefficient and variable.
+    """
+
+    p: Array
+    q: Array
+    p_terms: Terms = field(default_factory=lambda: defaultdict(list))
+    q_terms: Terms = field(default_factory=lambda: defaultdict(list))
+
+    def magnitude_bound(self) -> float:
+        """Return a bound of the apparent power that all injections of one step add up to."""
+        fixed = np.hypot(self.p, self.q).sum(axis=0)
+        movable = np.zeros_like(fixed)
+        for terms in (self.p_terms, self.q_terms):
+            for (_, step), pairs in terms.items():
+                movable[step] += sum(abs(c) * max(map(abs, var.bounds)) for c, var in pairs)
+        return float((fixed + movable).max())
+
+
+LOSS_MARGIN = 4.0
+"""Flows may exceed the sum of injections by losses; at the nose of the PV curve by a factor 2."""
+
+
+def network_block(grid: GridData, formulation: Formulation, injection: Injection) -> Any:
+    """Return a Pyomo block with the load flow of `grid` under `injection`.
+
+    Parameters
+    ----------
+    grid : GridData
+    formulation : Formulation
+    injection : Injection
+        Its arrays set the number of steps.
+
+    Returns
+    -------
+    pyomo.Block
+        Variables ``v[node, step]``, ``p[branch, step]``, ``q``, ``p_source[source, step]``,
+        ``q_source`` and those of the formulation; every one has finite bounds.
+    """
+    block = pyo.Block(concrete=True)
+    block.BUS = pyo.RangeSet(0, grid.n_nodes - 1)
+    block.BRANCH = pyo.RangeSet(0, grid.n_branches - 1)
+    block.SOURCE = pyo.RangeSet(0, len(grid.source_node) - 1)
+    block.TIME = pyo.RangeSet(0, injection.p.shape[1] - 1)
+    shunts = float(np.abs(grid.y_shunt).sum() * np.max(grid.vm_max, initial=1.0) ** 2)
+    flow_bound = LOSS_MARGIN * (injection.magnitude_bound() + shunts) + 1e-3
+    _add_voltage(block, grid)
+    flow = (-flow_bound, flow_bound)
+    block.p = pyo.Var(block.BRANCH, block.TIME, bounds=flow)
+    block.q = pyo.Var(block.BRANCH, block.TIME, bounds=flow)
+    block.p_source = pyo.Var(block.SOURCE, block.TIME, bounds=flow)
+    block.q_source = pyo.Var(block.SOURCE, block.TIME, bounds=flow)
+    formulation.add_variables(block, grid, flow_bound)
+    formulation.add_branch_physics(block, grid)
+    formulation.add_branch_limits(block, grid)
+    _add_balances(block, grid, formulation, injection)
+    return block
+
+
+def _add_voltage(block: Any, grid: GridData) -> None:
+    fixed = dict(zip(grid.source_node.tolist(), grid.source_vm.tolist(), strict=True))
+
+    def bounds(_: Any, j: int, _t: int) -> tuple[float, float]:
+        if j in fixed:
+            return fixed[j] ** 2, fixed[j] ** 2
+        return float(grid.vm_min[j] ** 2), float(grid.vm_max[j] ** 2)
+
+    def start(_: Any, j: int, _t: int) -> float | None:
+        return fixed[j] ** 2 if j in fixed else None  # a source alone is in no constraint
+
+    block.v = pyo.Var(block.BUS, block.TIME, bounds=bounds, initialize=start)
+
+
+def _add_balances(
+    block: Any, grid: GridData, formulation: Formulation, injection: Injection
+) -> None:
+    tree = grid.tree
+    incoming = {int(node): k for k, node in enumerate(tree.child)}
+    outgoing: dict[int, list[int]] = defaultdict(list)
+    for k, node in enumerate(tree.parent):
+        outgoing[int(node)].append(k)
+    source = {int(node): k for k, node in enumerate(grid.source_node)}
+
+    def rule(
+        flow: str, slack: str, impedance: Array, shunt: Array, fixed: Array, terms: Terms
+    ) -> Any:
+        def balance(b: Any, j: int, t: int) -> Any:
+            flows = getattr(b, flow)
+            coefs = [-1.0] * len(outgoing[j])
+            variables = [flows[k, t] for k in outgoing[j]]
+            if j in incoming:
+                k = incoming[j]
+                coefs.append(1.0)
+                variables.append(flows[k, t])
+                if formulation.has_losses:
+                    coefs.append(-float(impedance[k]))
+                    variables.append(b.l[k, t])
+            if shunt[j] != 0.0:
+                coefs.append(float(shunt[j]))
+                variables.append(b.v[j, t])
+            if j in source:
+                coefs.append(1.0)
+                variables.append(getattr(b, slack)[source[j], t])
+            for coef, variable in terms.get((j, t), ()):
+                coefs.append(coef)
+                variables.append(variable)
+            return linear(coefs, variables) == -float(fixed[j, t])
+
+        return balance
+
+    p_rule = rule("p", "p_source", tree.r, -grid.y_shunt.real, injection.p, injection.p_terms)
+    q_rule = rule("q", "q_source", tree.x, grid.y_shunt.imag, injection.q, injection.q_terms)
+    block.balance_p = pyo.Constraint(block.BUS, block.TIME, rule=p_rule)
+    block.balance_q = pyo.Constraint(block.BUS, block.TIME, rule=q_rule)

@@ -1,0 +1,101 @@
+"""What pandapower's own tables must hold before a model reads them: references and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from pp_p2p.errors import Finding
+
+_BUS_COLUMNS: Final = {
+    "line": ("from_bus", "to_bus"),
+    "trafo": ("hv_bus", "lv_bus"),
+    "switch": ("bus",),
+    "ext_grid": ("bus",),
+    "shunt": ("bus",),
+    "load": ("bus",),
+    "sgen": ("bus",),
+    "storage": ("bus",),
+}
+
+_FINITE: Final = {
+    "line": ("length_km", "r_ohm_per_km", "x_ohm_per_km", "c_nf_per_km"),
+    "trafo": ("vkr_percent", "pfe_kw", "i0_percent"),
+    "ext_grid": ("vm_pu",),
+    "shunt": ("p_mw", "q_mvar", "step"),
+    "load": ("p_mw", "q_mvar", "scaling"),
+    "sgen": ("p_mw", "q_mvar", "scaling"),
+}
+
+_POSITIVE: Final = {
+    "bus": ("vn_kv",),
+    "line": ("parallel",),
+    "trafo": ("sn_mva", "vn_hv_kv", "vn_lv_kv", "vk_percent", "parallel"),
+}
+
+_DROP: Final = "name an existing one or drop the rows"
+
+
+def native_findings(net: Any) -> Iterator[Finding]:
+    """Yield what no model can read in the in-service rows of pandapower's tables."""
+    yield from _dangling(net)
+    for table, columns in _FINITE.items():
+        for column in columns:
+            values = _numbers(net, table, column)
+            yield from _finding(
+                table, column, values.index[~np.isfinite(values)], "is not a finite number"
+            )
+    for table, columns in _POSITIVE.items():
+        for column in columns:
+            values = _numbers(net, table, column)
+            positive = np.isfinite(values) & (values > 0)
+            yield from _finding(table, column, values.index[~positive], "is not a number above 0")
+    trafo = _in_service(net, "trafo")
+    too_small = trafo.index[trafo.vk_percent < trafo.vkr_percent]
+    yield from _finding("trafo", "vk_percent", too_small, "is below vkr_percent")
+    if {"min_vm_pu", "max_vm_pu"} <= set(net.bus):
+        bus = _in_service(net, "bus")
+        crossed = bus.index[bus.min_vm_pu.astype(float) > bus.max_vm_pu.astype(float)]
+        yield from _finding("bus", "min_vm_pu", crossed, "is above max_vm_pu")
+
+
+def _dangling(net: Any) -> Iterator[Finding]:
+    for table, columns in _BUS_COLUMNS.items():
+        for column in columns:
+            lost = net[table].index[~net[table][column].isin(net.bus.index)]
+            yield from _finding(table, column, lost, "names a bus that does not exist", _DROP)
+    switch = net.switch
+    for et, target in (("b", "bus"), ("l", "line"), ("t", "trafo")):
+        mine = switch[switch.et == et]
+        lost = mine.index[~mine.element.isin(net[target].index)]
+        rule = f"names a {target} that does not exist"
+        yield from _finding("switch", "element", lost, rule, _DROP)
+
+
+def _finding(
+    table: str,
+    column: str,
+    rows: pd.Index[Any],
+    rule: str,
+    mend: str = "mend the rows or take them out of service",
+) -> Iterator[Finding]:
+    if len(rows):
+        yield Finding(
+            table=table,
+            column=column,
+            rows=tuple(rows.tolist()),
+            rule=rule,
+            mend=mend,
+        )
+
+
+def _in_service(net: Any, table: str) -> pd.DataFrame:
+    frame: pd.DataFrame = net[table]
+    return frame[frame.in_service.to_numpy(bool)]
+
+
+def _numbers(net: Any, table: str, column: str) -> pd.Series[float]:
+    return pd.to_numeric(_in_service(net, table)[column], errors="coerce").astype(float)

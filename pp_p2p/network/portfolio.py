@@ -1,0 +1,239 @@
+"""Devices of a net as per-unit arrays over the steps of a timeline, with their owners.
+
+A profile replaces the constant of its element's row (``p_mw * scaling``); an element without a
+profile keeps the constant. What hangs on a bus that no external grid feeds does not take part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from pp_p2p.elements.tables import extension, frame
+from pp_p2p.errors import raise_if_any
+from pp_p2p.names import PROFILE_DIMS
+from pp_p2p.network.branches import Array
+from pp_p2p.network.device_rules import controllable, curtailable, device_findings, owners
+from pp_p2p.network.grid import GridData
+from pp_p2p.network.sop_data import SoftOpenPoints
+from pp_p2p.network.timeline import Timeline
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loads:
+    """Loads: `index`, `node`, `owner` (load,); `p`, `q` (step, load), p.u., consumption."""
+
+    index: Array
+    node: Array
+    owner: Array
+    p: Array
+    q: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlexibleLoads:
+    """Shiftable part of loads: `load` is the position in `Loads`; limits (step, row), p.u."""
+
+    index: Array
+    load: Array
+    node: Array
+    owner: Array
+    max_up: Array
+    max_down: Array
+    cost_eur_per_mwh: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generators:
+    """Static generators: `available`, `q` (step, sgen), p.u.; output may be curtailed or not.
+
+    `p_min` (sgen,) is the least output of a curtailable one. Reactive power is `q` where `q_min`
+    equals `q_max` (sgen,), else free between them.
+    """
+
+    index: Array
+    node: Array
+    owner: Array
+    available: Array
+    q: Array
+    curtailable: Array
+    p_min: Array
+    q_min: Array
+    q_max: Array
+
+    @property
+    def reactive(self) -> Array:
+        """Whether the reactive power (sgen,) is free."""
+        free: Array = self.q_min < self.q_max
+        return free
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storages:
+    """Storage units, p.u. and p.u. hours; `e_start` is NaN where the start is free."""
+
+    index: Array
+    node: Array
+    owner: Array
+    p_charge: Array
+    p_discharge: Array
+    e_min: Array
+    e_max: Array
+    e_start: Array
+    charge_efficiency: Array
+    discharge_efficiency: Array
+    degradation_eur_per_mwh: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Portfolio:
+    """All devices of the energised part of a net."""
+
+    loads: Loads
+    flexible: FlexibleLoads
+    generators: Generators
+    storages: Storages
+    sops: SoftOpenPoints
+
+    @classmethod
+    def from_net(cls, net: Any, grid: GridData, profiles: xr.Dataset, line: Timeline) -> Self:
+        """Read the devices of `net`.
+
+        Raises
+        ------
+        InvalidInput
+            A profile of an element that is not in the net or is there twice, negative available
+            power, limits of a storage unit that contradict each other, or a device that a
+            participant owns on a bus that no external grid feeds.
+        """
+        raise_if_any(device_findings(net, grid, profiles))
+        loads = _loads(net, grid, profiles, line)
+        return cls(
+            loads=loads,
+            flexible=_flexible(net, loads, line),
+            generators=_generators(net, grid, profiles, line),
+            storages=_storages(net, grid),
+            sops=SoftOpenPoints.from_net(net, grid),
+        )
+
+
+def _live(net: Any, table: str, grid: GridData) -> tuple[pd.DataFrame, Array]:
+    rows = net[table]
+    node = grid.nodes_of(rows.bus.to_numpy())
+    live = rows.in_service.to_numpy(bool) & (node >= 0)
+    return rows[live], node[live]
+
+
+def _profile(
+    profiles: xr.Dataset, name: str, rows: pd.DataFrame, constant: Array, line: Timeline
+) -> Array:
+    """Return (step, row) values: the profile where there is one, else the constant."""
+    values = np.tile(constant, (line.n_steps, 1))
+    if name not in profiles:
+        return values
+    given = line.array(profiles, name)
+    dim = PROFILE_DIMS[name][1]
+    position = {int(label): k for k, label in enumerate(profiles[name][dim].to_numpy())}
+    for k, label in enumerate(rows.index):
+        if int(label) in position:
+            values[:, k] = given[:, position[int(label)]]
+    return values
+
+
+def _loads(net: Any, grid: GridData, profiles: xr.Dataset, line: Timeline) -> Loads:
+    rows, node = _live(net, "load", grid)
+    scaling = rows.scaling.to_numpy(float)
+    p = _profile(profiles, "load_p_mw", rows, rows.p_mw.to_numpy(float) * scaling, line)
+    q = _profile(profiles, "load_q_mvar", rows, rows.q_mvar.to_numpy(float) * scaling, line)
+    return Loads(
+        index=rows.index.to_numpy(np.int64),
+        node=node,
+        owner=owners(net, "load", rows),
+        p=p / grid.s_base_mva,
+        q=q / grid.s_base_mva,
+    )
+
+
+def _flexible(net: Any, loads: Loads, line: Timeline) -> FlexibleLoads:
+    rows = frame(net, "flexible_load")
+    rows = rows[rows.in_service.to_numpy(bool) & np.isin(rows.load.to_numpy(), loads.index)]
+    position = {int(label): k for k, label in enumerate(loads.index)}
+    at = np.array([position[int(label)] for label in rows.load], dtype=np.int64)
+    level = np.maximum(loads.p[:, at], 0.0) if len(at) else np.zeros((line.n_steps, 0))
+    return FlexibleLoads(
+        index=rows.index.to_numpy(np.int64),
+        load=at,
+        node=loads.node[at],
+        owner=loads.owner[at],
+        max_up=level * rows.max_up_percent.to_numpy(float) / 100.0,
+        max_down=level * rows.max_down_percent.to_numpy(float) / 100.0,
+        cost_eur_per_mwh=rows.shift_cost_eur_per_mwh.to_numpy(float),
+    )
+
+
+def _generators(net: Any, grid: GridData, profiles: xr.Dataset, line: Timeline) -> Generators:
+    rows, node = _live(net, "sgen", grid)
+    scaling = rows.scaling.to_numpy(float)
+    moves = controllable(rows)
+    constant = np.where(moves, _limit(rows, "max_p_mw", rows.p_mw.to_numpy(float)), rows.p_mw)
+    p = _profile(profiles, "sgen_p_mw", rows, constant.astype(float) * scaling, line)
+    least, most = (_limit(rows, f"{end}_q_mvar", np.nan) for end in ("min", "max"))
+    free = moves & np.isfinite(least) & np.isfinite(most)
+    q = np.tile(rows.q_mvar.to_numpy(float) * scaling, (line.n_steps, 1))
+    return Generators(
+        index=rows.index.to_numpy(np.int64),
+        node=node,
+        owner=owners(net, "sgen", rows),
+        available=p / grid.s_base_mva,
+        q=q / grid.s_base_mva,
+        curtailable=curtailable(net, rows),
+        p_min=np.where(moves, np.maximum(_limit(rows, "min_p_mw", 0.0), 0.0), 0.0)
+        / grid.s_base_mva,
+        q_min=np.where(free, least, 0.0) / grid.s_base_mva,
+        q_max=np.where(free, most, 0.0) / grid.s_base_mva,
+    )
+
+
+def _limit(rows: pd.DataFrame, column: str, default: Any) -> Array:
+    """Return a limit of pandapower's; `default` where the column or the entry is missing."""
+    if column not in rows:
+        return np.broadcast_to(np.asarray(default, float), len(rows))
+    given = rows[column].astype(float).to_numpy(float)
+    return np.where(np.isnan(given), default, given)
+
+
+def _storages(net: Any, grid: GridData) -> Storages:
+    rows, node = _live(net, "storage", grid)
+    s_base = grid.s_base_mva
+
+    def column(name: str, default: float) -> Array:
+        if name not in rows:
+            return np.full(len(rows), default)
+        return np.asarray(rows[name].astype(float).fillna(default).to_numpy(float))
+
+    def percent(name: str) -> Array:
+        return extension(net, "storage", name).loc[rows.index].to_numpy(float) / 100.0
+
+    rated = column("sn_mva", np.nan)
+    rated = np.where(np.isnan(rated), np.abs(column("p_mw", 0.0)), rated)
+    charge, discharge = column("max_p_mw", np.nan), -column("min_p_mw", np.nan)
+    e_max = column("max_e_mwh", 0.0) / s_base
+    return Storages(
+        index=rows.index.to_numpy(np.int64),
+        node=node,
+        owner=owners(net, "storage", rows),
+        p_charge=np.where(np.isnan(charge), rated, charge) / s_base,
+        p_discharge=np.where(np.isnan(discharge), rated, discharge) / s_base,
+        e_min=column("min_e_mwh", 0.0) / s_base,
+        e_max=e_max,
+        e_start=column("soc_percent", np.nan) / 100.0 * e_max,
+        charge_efficiency=percent("charge_efficiency_percent"),
+        discharge_efficiency=percent("discharge_efficiency_percent"),
+        degradation_eur_per_mwh=extension(net, "storage", "degradation_eur_per_mwh")
+        .loc[rows.index]
+        .to_numpy(float),
+    )

@@ -1,0 +1,48 @@
+"""Terminals of soft open points as per-unit arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from pp_p2p.elements.tables import frame
+from pp_p2p.network.branches import Array
+from pp_p2p.network.grid import GridData
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoftOpenPoints:
+    """Terminals in service (terminal,), p.u.; `device` is the row of ``net.sop`` of each."""
+
+    index: Array
+    device: Array
+    bus: Array
+    node: Array
+    s_max: Array
+    loss_factor: Array
+    q_min: Array
+    q_max: Array
+
+    @classmethod
+    def from_net(cls, net: Any, grid: GridData) -> Self:
+        """Read the terminals that are in service, with their device, on energised buses."""
+        device, terminal = frame(net, "sop"), frame(net, "sop_terminal")
+        active = device.index[device.in_service.to_numpy(bool)]
+        node = grid.nodes_of(terminal.bus.to_numpy())
+        live = terminal.in_service.to_numpy(bool) & np.isin(terminal["sop"], active) & (node >= 0)
+        rows, base = terminal[live], grid.s_base_mva
+        s_max = rows.sn_mva.to_numpy(float) / base
+        q_min = rows.min_q_mvar.astype(float).to_numpy() / base
+        q_max = rows.max_q_mvar.astype(float).to_numpy() / base
+        return cls(
+            index=rows.index.to_numpy(np.int64),
+            device=rows["sop"].to_numpy(np.int64),
+            bus=rows.bus.to_numpy(np.int64),
+            node=node[live],
+            s_max=s_max,
+            loss_factor=rows.loss_factor.to_numpy(float),
+            q_min=np.where(np.isnan(q_min), -s_max, np.maximum(q_min, -s_max)),
+            q_max=np.where(np.isnan(q_max), s_max, np.minimum(q_max, s_max)),
+        )

@@ -1,0 +1,1 @@
+"""Problems without a market: power flow and the certificate of optimised results."""

@@ -1,0 +1,1 @@
+"""Solver choice by problem class, reports, compiled problems."""

@@ -1,0 +1,327 @@
+"""A Pyomo model as matrices: linear rows, second-order cones, bounds, integers.
+
+Pyomo is where the algebra is written; from here on nothing touches it. A quadratic constraint is
+recognised as a cone where its form is one of (a, k > 0; u, w variables with lower bound >= 0)
+
+    sum a_i x_i^2 <= k u w,   sum a_i x_i^2 <= k u,   sum a_i x_i^2 <= k u^2,   sum a_i x_i^2 <= k
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyomo.environ as pyo
+import scipy.sparse as sp
+from pyomo.common.errors import InfeasibleConstraintException, InvalidExpressionError
+from pyomo.common.modeling import unique_component_name
+from pyomo.repn import generate_standard_repn
+from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
+from scipy.sparse.linalg import splu
+
+from pp_p2p.errors import NoSolution, SolverCannot
+from pp_p2p.solve.report import ProblemClass
+
+Array = npt.NDArray[Any]
+
+CONVEXITY_MARGIN = 1e-9
+"""Negative curvature below this part of the largest coefficient counts as rounding."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompiledProblem:
+    """``min c'x + x'Qx/2 + c0`` over rows, cones, bounds and integers.
+
+    Parameters
+    ----------
+    columns : list
+        Pyomo variables.
+    cost : (column,) of float
+    offset : float
+    quadratic : sparse (column, column) or None
+        Symmetric positive semidefinite Q.
+    matrix : sparse (row, column)
+    row_lower, row_upper : (row,) of float
+    rows : list
+        Pyomo constraints of the rows.
+    lower, upper : (column,) of float
+    integer : (column,) of bool
+    cone_matrix : sparse (cone row, column)
+    cone_offset : (cone row,) of float
+        ``cone_offset + cone_matrix @ x`` lies in the product of second-order cones.
+    cone_sizes : (cone,) of int
+        Rows of each cone, its bound first.
+    """
+
+    columns: list[Any]
+    cost: Array
+    offset: float
+    quadratic: Any
+    matrix: Any
+    row_lower: Array
+    row_upper: Array
+    rows: list[Any]
+    lower: Array
+    upper: Array
+    integer: Array
+    cone_matrix: Any
+    cone_offset: Array
+    cone_sizes: Array
+
+    @property
+    def problem_class(self) -> ProblemClass:
+        """Class of the problem, by what it holds."""
+        if len(self.cone_sizes):
+            return ProblemClass.MISOCP if self.integer.any() else ProblemClass.SOCP
+        if self.quadratic is not None:
+            if self.integer.any():
+                raise SolverCannot("no solver here takes integers and a quadratic objective")
+            return ProblemClass.QP
+        return ProblemClass.MILP if self.integer.any() else ProblemClass.LP
+
+    def objective(self, x: Array) -> float:
+        """Return the objective at `x`."""
+        value = float(self.cost @ x) + self.offset
+        if self.quadratic is not None:
+            value += 0.5 * float(x @ (self.quadratic @ x))
+        return value
+
+
+def compile_model(model: Any) -> CompiledProblem:
+    """Compile a Pyomo model; the model is left as it was.
+
+    Raises
+    ------
+    SolverCannot
+        A constraint that is neither linear nor a second-order cone, or an objective that is not
+        linear or convex quadratic.
+    NoSolution
+        A constraint without variables that does not hold.
+    """
+    try:
+        try:
+            return _compile(model, list(_quadratic_constraints(model, by_first=True)))
+        except InvalidExpressionError:  # a container holds more than one law: look at every member
+            return _compile(model, list(_quadratic_constraints(model, by_first=False)))
+    except InvalidExpressionError as error:
+        raise SolverCannot(f"neither linear nor a second-order cone: {error}") from error
+    except InfeasibleConstraintException as error:
+        raise NoSolution(f"{error}, whatever the variables are") from error
+
+
+def _compile(model: Any, quadratic: list[Any]) -> CompiledProblem:
+    objective, objective_repn = _quadratic_objective(model)
+    linear_objective = pyo.Objective(expr=_linear_part(objective_repn))
+    for constraint in quadratic:
+        constraint.deactivate()
+    objective.deactivate()
+    model.add_component(unique_component_name(model, "linear_objective"), linear_objective)
+    try:
+        form = LinearStandardFormCompiler().write(model, mixed_form=True)
+    finally:
+        model.del_component(linear_objective)
+        objective.activate()
+        for constraint in quadratic:
+            constraint.activate()
+    columns = list(form.columns)
+    position = {id(variable): k for k, variable in enumerate(columns)}
+    cones = _Cones(columns, position)
+    for constraint in quadratic:
+        cones.add(constraint)
+    Q = _quadratic_matrix(objective_repn, columns, position)
+    n, m = len(columns), len(form.rows)
+    matrix = sp.csr_matrix(form.A)
+    matrix.resize((m, n))
+    cost = np.zeros(n)
+    first = np.asarray(form.c.todense()).ravel()
+    cost[: len(first)] = first
+    kind = np.array([row[1] for row in form.rows], dtype=int)
+    rhs = np.asarray(form.rhs, dtype=float)
+    bounds = [variable.bounds for variable in columns]
+    return CompiledProblem(
+        columns=columns,
+        cost=cost,
+        offset=float(form.c_offset[0]),
+        quadratic=Q,
+        matrix=matrix,
+        row_lower=np.where(kind <= 0, rhs, -np.inf),
+        row_upper=np.where(kind >= 0, rhs, np.inf),
+        rows=[row[0] for row in form.rows],
+        lower=np.array([-np.inf if lo is None else lo for lo, _ in bounds], dtype=float),
+        upper=np.array([np.inf if up is None else up for _, up in bounds], dtype=float),
+        integer=np.array([not v.is_continuous() for v in columns], dtype=bool),
+        cone_matrix=cones.matrix(),
+        cone_offset=np.array(cones.offsets),
+        cone_sizes=np.array(cones.sizes, dtype=np.int64),
+    )
+
+
+def load_values(problem: CompiledProblem, x: Array) -> None:
+    """Write the solution into the Pyomo variables; integers are rounded to integers."""
+    values = np.where(problem.integer, np.round(x), x)
+    for variable, value in zip(problem.columns, values.tolist(), strict=True):
+        variable.set_value(value, skip_validation=True)
+
+
+def is_nonlinear(model: Any) -> bool:
+    """Tell whether `model` holds a quadratic equality: a law that no cone can write."""
+    for container in model.component_objects(pyo.Constraint, active=True):
+        first = next(iter(container.values()), None)
+        if first is not None and first.equality and first.body.polynomial_degree() == 2:
+            return True
+    return False
+
+
+def _quadratic_constraints(model: Any, *, by_first: bool) -> Iterator[Any]:
+    """Yield the quadratic constraints.
+
+    Members of one container mostly share one law: `by_first` skips a container whose first
+    member is not quadratic, which spares the look at every linear row.
+    """
+    for container in model.component_objects(pyo.Constraint, active=True):
+        members = [member for member in container.values() if member.active]
+        if by_first and members and members[0].body.polynomial_degree() != 2:
+            continue
+        yield from (member for member in members if member.body.polynomial_degree() == 2)
+
+
+def _quadratic_objective(model: Any) -> tuple[Any, Any]:
+    objectives = list(model.component_data_objects(pyo.Objective, active=True))
+    if len(objectives) != 1 or objectives[0].sense != pyo.minimize:
+        raise SolverCannot("a model needs exactly one objective, to be minimised")
+    repn = generate_standard_repn(objectives[0].expr, quadratic=True)
+    if repn.nonlinear_vars:
+        raise SolverCannot("the objective is neither linear nor quadratic")
+    return objectives[0], repn
+
+
+def _linear_part(repn: Any) -> Any:
+    pairs = zip(repn.linear_coefs, repn.linear_vars, strict=True)
+    return repn.constant + sum(coef * var for coef, var in pairs)
+
+
+def _quadratic_matrix(repn: Any, columns: list[Any], position: dict[int, int]) -> Any:
+    if not repn.quadratic_vars:
+        return None
+    rows, cols, data = [], [], []
+    for coef, (one, two) in zip(repn.quadratic_coefs, repn.quadratic_vars, strict=True):
+        i, j = (_column_of(v, columns, position) for v in (one, two))
+        rows += [i, j]
+        cols += [j, i]
+        data += [coef, coef]
+    Q = sp.csc_matrix((data, (rows, cols)), shape=(len(columns), len(columns)))
+    if not _is_convex(Q):
+        raise SolverCannot("the objective is not convex")
+    return Q
+
+
+def _is_convex(Q: Any) -> bool:
+    """Return whether a symmetric matrix is positive semidefinite, by the signs of its pivots."""
+    used = np.unique(Q.nonzero()[0])
+    if not len(used):
+        return True
+    part = Q[used][:, used]
+    lifted = part + CONVEXITY_MARGIN * abs(part).max() * sp.identity(len(used))
+    try:
+        factors = splu(
+            sp.csc_matrix(lifted),
+            permc_spec="MMD_AT_PLUS_A",
+            diag_pivot_thresh=0.0,
+            options={"SymmetricMode": True},
+        )
+    except RuntimeError:  # a pivot of exactly zero
+        return False
+    on_diagonal = np.array_equal(factors.perm_r, factors.perm_c)
+    return on_diagonal and bool((factors.U.diagonal() > 0).all())
+
+
+def _column_of(variable: Any, columns: list[Any], position: dict[int, int]) -> int:
+    """Return the column of `variable`, appending it where no linear row has it."""
+    if id(variable) not in position:
+        position[id(variable)] = len(columns)
+        columns.append(variable)
+    return position[id(variable)]
+
+
+class _Cones:
+    """Collects quadratic constraints as rows of second-order cones."""
+
+    def __init__(self, columns: list[Any], position: dict[int, int]) -> None:
+        self._columns, self._position = columns, position
+        self._entries: tuple[list[int], list[int], list[float]] = ([], [], [])
+        self.offsets: list[float] = []
+        self.sizes: list[int] = []
+
+    def matrix(self) -> Any:
+        rows, cols, data = self._entries
+        return sp.csr_matrix((data, (rows, cols)), shape=(len(self.offsets), len(self._columns)))
+
+    def add(self, constraint: Any) -> None:
+        """Add ``sum a x^2 - (product or square or linear) <= constant`` as one cone."""
+        repn = generate_standard_repn(constraint.body, quadratic=True, compute_values=True)
+        if constraint.upper is None or constraint.equality or repn.nonlinear_vars:
+            raise SolverCannot(f"{constraint.name} is not a second-order cone")
+        level = float(pyo.value(constraint.upper)) - float(repn.constant)
+        squares: list[tuple[float, Any]] = []
+        right: list[tuple[float, Any, Any]] = []
+        for coef, (one, two) in zip(repn.quadratic_coefs, repn.quadratic_vars, strict=True):
+            if one is two and coef > 0:
+                squares.append((float(coef), one))
+            elif coef < 0:
+                right.append((-float(coef), one, two))
+            else:
+                raise SolverCannot(f"{constraint.name} is not convex")
+        linear = [(-float(c), v) for c, v in zip(repn.linear_coefs, repn.linear_vars, strict=True)]
+        self._place(constraint, squares, right, linear, level)
+
+    def _place(
+        self,
+        constraint: Any,
+        squares: list[tuple[float, Any]],
+        right: list[tuple[float, Any, Any]],
+        linear: list[tuple[float, Any]],
+        level: float,
+    ) -> None:
+        if len(right) == 1 and not linear and level == 0.0:
+            k, u, w = right[0]
+            self._require_nonnegative(constraint, u, w)
+            root = float(np.sqrt(k))
+            if u is w:
+                self._write([[(root, u)]], [0.0], squares, 1.0)
+            else:
+                self._write([[(root, u), (root, w)], [(root, u), (-root, w)]], [0, 0], squares, 2.0)
+        elif not right and len(linear) == 1 and level == 0.0:
+            k, u = linear[0]
+            self._require_nonnegative(constraint, u)
+            self._write([[(k, u)], [(k, u)]], [1.0, -1.0], squares, 2.0)
+        elif not right and not linear and level >= 0.0:
+            self._write([[]], [float(np.sqrt(level))], squares, 1.0)
+        else:
+            raise SolverCannot(f"{constraint.name} is not a second-order cone")
+
+    def _write(
+        self,
+        head: list[list[tuple[float, Any]]],
+        offsets: list[float],
+        squares: list[tuple[float, Any]],
+        factor: float,
+    ) -> None:
+        lines = head + [[(factor * float(np.sqrt(a)), x)] for a, x in squares]
+        for row, line in enumerate(lines, start=len(self.offsets)):
+            for coef, variable in line:
+                self._entries[0].append(row)
+                self._entries[1].append(_column_of(variable, self._columns, self._position))
+                self._entries[2].append(coef)
+        self.offsets += offsets + [0.0] * len(squares)
+        self.sizes.append(len(lines))
+
+    @staticmethod
+    def _require_nonnegative(constraint: Any, *variables: Any) -> None:
+        for variable in variables:
+            if variable.lb is None or variable.lb < 0:
+                raise SolverCannot(
+                    f"{constraint.name} is a cone only where {variable.name} has a lower bound >= 0"
+                )

@@ -1,0 +1,223 @@
+"""The estimator: scikit-learn's contract, known clusters, invariances, quality of the optimum."""
+
+from __future__ import annotations
+
+import doctest
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.distance import pdist
+from sklearn.cluster import KMeans
+from sklearn.datasets import make_blobs
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import (
+    calinski_harabasz_score,
+    davies_bouldin_score,
+    silhouette_score,
+)
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from threadpoolctl import threadpool_limits
+
+import clustering.density_peak
+from clustering import DensityPeakKMeans
+from clustering.lloyd import lloyd
+from clustering.pair_distances import DistinctRows, PairDistances
+from pp_p2p.errors import InvalidInput
+
+FITTED = ("rho_", "delta_", "gamma_", "labels_")
+
+
+def blobs(sizes=(60, 60, 60), seed=0):
+    rng = np.random.default_rng(seed)
+    centers = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 12.0]])
+    parts = [c + rng.standard_normal((n, 2)) for c, n in zip(centers, sizes, strict=True)]
+    return np.vstack(parts)
+
+
+@parametrize_with_checks([DensityPeakKMeans(), DensityPeakKMeans(n_clusters=3, density="cutoff")])
+def test_scikit_learn_contract(estimator, check):
+    check(estimator)
+
+
+def test_doctest():
+    assert doctest.testmod(clustering.density_peak).failed == 0
+
+
+@pytest.mark.parametrize("sizes", [(60, 60, 60), (200, 200, 40)])
+@pytest.mark.parametrize("density", ["gaussian", "cutoff"])
+def test_three_blobs_are_three(sizes, density):
+    X = blobs(sizes)
+    model = DensityPeakKMeans(density=density).fit(X)
+    assert model.n_clusters_ == 3
+    assert sorted(np.bincount(model.labels_)) == sorted(sizes)
+    gap = model.scores_["gamma_gap"]
+    assert model.scores_["n_clusters"][gap.argmax()] == 3
+
+
+def test_scores_agree_with_scikit_learn():
+    X = blobs() * [1.0, 0.3]
+    model = DensityPeakKMeans(max_swaps=0).fit(X)
+    for at, clusters in enumerate(model.scores_["n_clusters"]):
+        labels = DensityPeakKMeans(int(clusters), max_swaps=0).fit_predict(X)
+        assert model.scores_["silhouette"][at] == pytest.approx(silhouette_score(X, labels))
+        assert model.scores_["davies_bouldin"][at] == pytest.approx(
+            davies_bouldin_score(X, labels), rel=1e-6
+        )
+        assert model.scores_["calinski_harabasz"][at] == pytest.approx(
+            calinski_harabasz_score(X, labels)
+        )
+
+
+def test_peaks_by_definition():
+    X = blobs((7, 8, 9))
+    model = DensityPeakKMeans(n_clusters=2, cutoff_quantile=0.1).fit(X)
+    d = np.linalg.norm(X[:, None] - X, axis=2)
+    cutoff = np.quantile(pdist(X), 0.1, method="inverted_cdf")
+    rho = np.exp(-((d / cutoff) ** 2)).sum(axis=1) - 1.0
+    delta = [d[i, rho > rho[i]].min(initial=np.inf) for i in range(len(X))]
+    delta[rho.argmax()] = d[rho.argmax()].max()
+    np.testing.assert_allclose(model.rho_, rho)
+    np.testing.assert_allclose(model.delta_, delta)
+
+
+@pytest.mark.parametrize("n_clusters", ["auto", 5])
+def test_order_of_rows_does_not_matter(n_clusters):
+    # few different values: many ties of density and distance
+    X = np.random.default_rng(3).integers(0, 6, (150, 3)).astype(float)
+    weight = np.random.default_rng(4).integers(0, 3, 150) / 3
+    order = np.random.default_rng(5).permutation(150)
+    one = DensityPeakKMeans(n_clusters).fit(X, sample_weight=weight)
+    other = DensityPeakKMeans(n_clusters).fit(X[order], sample_weight=weight[order])
+    for name in FITTED:
+        np.testing.assert_array_equal(getattr(one, name)[order], getattr(other, name))
+    np.testing.assert_array_equal(one.cluster_centers_, other.cluster_centers_)
+    assert one.inertia_ == other.inertia_
+    np.testing.assert_array_equal(X[one.medoid_indices_], X[order][other.medoid_indices_])
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=14),
+    st.integers(1, 4),
+)
+@settings(max_examples=60, deadline=None)
+def test_repeating_a_row_is_weighting_it(rows, times):
+    X = np.array(rows, dtype=float)
+    weight = np.ones(len(X))
+    weight[0] = times
+    weighted = DensityPeakKMeans().fit(X, sample_weight=weight)
+    repeated = DensityPeakKMeans().fit(np.vstack([X, *[X[:1]] * (times - 1)]))
+    np.testing.assert_array_equal(weighted.labels_, repeated.labels_[: len(X)])
+    np.testing.assert_allclose(weighted.rho_, repeated.rho_[: len(X)])
+    assert weighted.inertia_ == pytest.approx(repeated.inertia_, abs=1e-12)
+    assert np.unique(weighted.labels_).size == weighted.n_clusters_
+
+
+def test_duplicates_only():
+    X = np.repeat([[0.0, 1.0], [5.0, 5.0], [9.0, 0.0]], 40, axis=0)
+    model = DensityPeakKMeans().fit(X)
+    assert model.n_clusters_ == 3
+    assert model.inertia_ == 0.0
+    with pytest.warns(ConvergenceWarning, match="found 3 clusters instead of 5"):
+        assert DensityPeakKMeans(5).fit(X).n_clusters_ == 3
+    assert DensityPeakKMeans().fit(np.ones((6, 2))).n_clusters_ == 1
+
+
+def test_as_many_clusters_as_rows_leave_nothing():
+    X = np.random.default_rng(0).random((25, 4)) / 3
+    model = DensityPeakKMeans(25).fit(X)
+    assert model.inertia_ == 0.0
+    assert sorted(model.medoid_indices_) == list(range(25))
+
+
+def test_one_cluster_is_the_mean():
+    X = blobs()
+    model = DensityPeakKMeans(1).fit(X)
+    np.testing.assert_allclose(model.cluster_centers_[0], X.mean(axis=0))
+    assert model.inertia_ == pytest.approx(len(X) * X.var(axis=0).sum())
+    assert model.score(X) == -model.inertia_
+
+
+@pytest.mark.parametrize("clusters", range(4, 21))
+def test_inertia_near_the_best_of_ten(clusters):
+    for features, seed in ((2, 0), (2, 1), (6, 2)):
+        X, _ = make_blobs(400, centers=clusters, n_features=features, random_state=seed)
+        # on a busy machine the peer's threads wait for each other much longer than they work
+        with threadpool_limits(limits=1):
+            best = KMeans(clusters, n_init=10, random_state=0).fit(X).inertia_
+        assert DensityPeakKMeans(clusters).fit(X).inertia_ <= 1.01 * best
+
+
+def test_moving_centres_never_raises_the_inertia():
+    X, _ = make_blobs(300, centers=12, random_state=1)
+    published = DensityPeakKMeans(12, max_swaps=0).fit(X)
+    assert DensityPeakKMeans(12).fit(X).inertia_ <= published.inertia_
+
+
+def test_memory_bound_changes_nothing():
+    X = np.random.default_rng(0).random((400, 3))
+    free = DensityPeakKMeans().fit(X)
+    bounded = DensityPeakKMeans(max_memory_mb=0.3).fit(X)
+    np.testing.assert_array_equal(free.labels_, bounded.labels_)
+    np.testing.assert_allclose(free.rho_, bounded.rho_)
+    assert free.n_clusters_ == bounded.n_clusters_
+
+
+@pytest.mark.parametrize("share", [0.003, 0.02, 0.5, 1.0])
+def test_quantile_refined_by_histogram_is_exact(share):
+    X = np.random.default_rng(0).random((300, 3))
+    rows = DistinctRows.of(X, np.ones(300))
+    small = PairDistances(rows.points, max_memory_mb=0.2)
+    assert small.block_rows < 300
+    expected = np.quantile(pdist(rows.points), share, method="inverted_cdf")
+    assert small.quantile(rows.weights, share) == pytest.approx(expected, rel=1e-12)
+
+
+def test_empty_cluster_takes_the_farthest_row():
+    X = np.array([[0.0], [1.0], [2.0], [50.0]])
+    start = np.array([[1.0], [1.0]])
+    found = lloyd(X, np.ones(4), start, max_iter=50, tol=0.0, block_rows=4)
+    assert found.converged
+    assert sorted(found.centers.ravel()) == [1.0, 50.0]
+
+
+def test_more_columns_than_rows():
+    X = np.hstack([blobs((20, 20, 20)), np.zeros((60, 200))])
+    model = DensityPeakKMeans().fit(X)
+    assert model.n_clusters_ == 3
+    assert model.cluster_centers_.shape == (3, 202)
+    np.testing.assert_allclose(model.transform(X).min(axis=1) ** 2 @ np.ones(60), model.inertia_)
+
+
+def test_weightless_rows_get_a_label_only():
+    X = np.vstack([blobs(), [[500.0, 500.0]]])
+    weight = np.append(np.ones(180), 0.0)
+    model = DensityPeakKMeans(3).fit(X, sample_weight=weight)
+    assert np.isnan(model.rho_[-1])
+    assert model.cluster_centers_.max() < 20.0
+    assert 180 not in model.medoid_indices_
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "weight", "text"),
+    [
+        ({"n_clusters": 5}, None, "fewer than n_clusters=5"),
+        ({"n_clusters": 3}, [1, 1, 0, 0], "n_samples=2"),
+    ],
+)
+def test_bad_input_is_named(kwargs, weight, text):
+    with pytest.raises(InvalidInput, match=text):
+        DensityPeakKMeans(**kwargs).fit(np.arange(8.0).reshape(4, 2), sample_weight=weight)
+
+
+def test_no_weight_at_all_is_refused():
+    # newer scikit-learn refuses it before this package can
+    with pytest.raises(ValueError, match=r"positive weight|non-zero"):
+        DensityPeakKMeans().fit(np.ones((4, 2)), sample_weight=np.zeros(4))
+
+
+def test_too_few_rounds_are_reported():
+    X, _ = make_blobs(300, centers=6, random_state=1, cluster_std=4.0)
+    with pytest.warns(ConvergenceWarning, match="max_iter=1"):
+        DensityPeakKMeans(6, max_iter=1).fit(X)

@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flows.profiles import read_profiles
+from flows.study import load_study
+from pp_p2p.errors import InvalidInput
+from pp_p2p.names import PROFILE_DIMS
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "ieee33.toml"
+DATA = ROOT / "examples" / "data"
+
+STUDY = """
+[study]
+name = "small"
+[network]
+source = "case33bw"
+load_growth_percent = 10.0
+[profiles]
+file = "data.csv"
+[profiles.load]
+names = ["H"]
+by_load = { 7 = "G" }
+scaling = "peak"
+[profiles.availability]
+pv = "PV"
+wind = "W"
+[prices]
+buy_eur_per_mwh = [0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23]
+sell_eur_per_mwh = -1.0
+[[participant]]
+name = "A"
+bus = 1
+[[participant.sgen]]
+technology = "pv"
+p_mw = 2.0
+profile = "PV"
+[planning]
+interest_rate_percent = 6.0
+"""
+
+HOURS = 48
+LOAD = pd.DataFrame({"bus": [1, 2], "p_mw": [0.2, 0.4], "q_mvar": [0.1, -0.2]}, index=[3, 7])
+SGEN = pd.DataFrame({"name": ["A pv 1"], "p_mw": [2.0]}, index=[5])
+
+
+def table(hours: int = HOURS) -> pd.DataFrame:
+    h = np.arange(hours)
+    return pd.DataFrame(
+        {
+            "time": pd.date_range("2016-01-01", periods=hours, freq="h").astype(str),
+            "H_pload": 0.1 + 0.4 * (h % 24) / 23,
+            "H_qload": -0.2 + 0.1 * (h % 24) / 23,
+            "G_pload": 0.5 + 0.25 * (h % 2),
+            "PV": np.clip(np.sin((h % 24 - 6) / 12 * np.pi), 0, None) * 0.6,
+            "W": 0.3,
+        }
+    )
+
+
+def study_of(folder: Path, data: pd.DataFrame | str, *changes: tuple[str, str]):
+    text = STUDY
+    for old, new in changes:
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    (folder / "study.toml").write_text(text, encoding="utf-8")
+    content = data if isinstance(data, str) else data.to_csv(index=False)
+    (folder / "data.csv").write_text(content, encoding="utf-8")
+    return load_study(folder / "study.toml")
+
+
+def findings_of(study, load=LOAD, sgen=SGEN) -> list[str]:
+    with pytest.raises(InvalidInput) as caught:
+        read_profiles(study, load=load, sgen=sgen)
+    return [str(finding) for finding in caught.value.findings]
+
+
+def test_variables_dimensions_and_units(tmp_path):
+    ds = read_profiles(study_of(tmp_path, table()), load=LOAD, sgen=SGEN)
+    assert {name: v.dims for name, v in ds.data_vars.items()} == dict(PROFILE_DIMS)
+    assert list(ds["load"].values) == [3, 7]
+    assert list(ds["sgen"].values) == [5]
+    assert list(ds.technology.values) == ["pv", "wind"]
+    assert ds.load_p_mw.attrs["units"] == "MW"
+    assert ds.price_buy_eur_per_mwh.attrs["units"] == "EUR/MWh"
+    assert ds.attrs["step_h"] == 1.0
+    np.testing.assert_allclose(ds.sgen_p_mw[:, 0], 2.0 * table()["PV"])
+    np.testing.assert_allclose(ds.availability_pu, table()[["PV", "W"]])
+    np.testing.assert_array_equal(ds.price_buy_eur_per_mwh, list(range(24)) * 2)
+    np.testing.assert_array_equal(ds.price_sell_eur_per_mwh, -1.0)
+
+
+def test_peak_scaling_reaches_each_loads_nominal(tmp_path):
+    ds = read_profiles(study_of(tmp_path, table()), load=LOAD, sgen=SGEN)
+    np.testing.assert_allclose(ds.load_p_mw.max("time"), [1.1 * 0.2, 1.1 * 0.4])
+    # H has its own reactive shape (capacitive: its sign stays), G keeps the net's power factor.
+    np.testing.assert_allclose(ds.load_q_mvar.sel(load=3), 1.1 * 0.1 * table()["H_qload"] / 0.2)
+    np.testing.assert_allclose(ds.load_q_mvar.sel(load=7), -0.5 * ds.load_p_mw.sel(load=7))
+
+
+def test_nominal_scaling_takes_the_profile_as_it_is(tmp_path):
+    study = study_of(tmp_path, table(), ('scaling = "peak"', 'scaling = "nominal"'))
+    ds = read_profiles(study, load=LOAD.assign(scaling=2.0), sgen=SGEN)
+    np.testing.assert_allclose(ds.load_p_mw.sel(load=3), 1.1 * 2 * 0.2 * table()["H_pload"])
+    np.testing.assert_allclose(ds.load_q_mvar.sel(load=3), 1.1 * 2 * 0.1 * table()["H_qload"])
+
+
+def test_net_peak_scaling_reaches_the_nets_total(tmp_path):
+    data = table().assign(G_pload=lambda d: 0.6 - d["H_pload"])
+    study = study_of(tmp_path, data, ('scaling = "peak"', 'scaling = "net_peak"'))
+    ds = read_profiles(study, load=LOAD, sgen=SGEN)
+    assert float(ds.load_p_mw.sum("load").max()) == pytest.approx(1.1 * 0.6)
+    plain = read_profiles(study_of(tmp_path, data), load=LOAD, sgen=SGEN)
+    ratio = (ds.load_p_mw / plain.load_p_mw).values
+    assert ratio.min() == pytest.approx(ratio.max())
+    np.testing.assert_allclose(ds.load_q_mvar, plain.load_q_mvar * ratio[0, 0])
+
+
+def test_who_follows_which_profile(tmp_path):
+    change = ('name = "A"\nbus = 1', 'name = "A"\nbus = 1\nload_buses = [1]\nload_profiles = ["G"]')
+    study = study_of(tmp_path, table(), change)
+    ds = read_profiles(study, load=LOAD, sgen=SGEN)
+    np.testing.assert_allclose(ds.load_p_mw.sel(load=3) / 0.2, ds.load_p_mw.sel(load=7) / 0.4)
+    plain = study_of(tmp_path, table(), ('names = ["H"]\nby_load = { 7 = "G" }', ""))
+    ds = read_profiles(plain, load=LOAD.assign(profile=["G", "H"]), sgen=None)
+    assert ds.sizes["sgen"] == 0
+    assert float(ds.load_p_mw.sel(load=7)[0]) == pytest.approx(1.1 * 0.4 * 0.1 / 0.5)
+
+
+def test_rows_without_a_profile(tmp_path):
+    study = study_of(tmp_path, table(), ('names = ["H"]\n', ""))
+    others = pd.DataFrame({"name": ["A pv 1", "x", None], "p_mw": [2.0, 1.0, 1.0]})
+    load, sgen = findings_of(study, sgen=others)
+    assert "study.toml, profiles.load: row 3 these rows of net.load have no profile" in load
+    assert "study.toml, profiles.sgen: rows 1, 2 these rows of net.sgen have no profile" in sgen
+
+
+@pytest.mark.parametrize("minutes", [15, 60])
+def test_step_length(tmp_path, minutes):
+    steps = 2 * 1440 // minutes
+    data = table(steps)
+    data["time"] = pd.date_range("2016-01-01", periods=steps, freq=f"{minutes}min").astype(str)
+    ds = read_profiles(study_of(tmp_path, data), load=LOAD, sgen=SGEN)
+    assert ds.attrs["step_h"] == minutes / 60
+    assert ds.price_buy_eur_per_mwh.values[-1] == 23
+
+
+def test_stamps_with_an_offset_keep_their_clock(tmp_path):
+    data = table().assign(time=lambda d: d["time"] + "+01:00")
+    ds = read_profiles(study_of(tmp_path, data), load=LOAD, sgen=SGEN)
+    assert ds.time.values[0] == np.datetime64("2016-01-01T00:00")
+
+
+def with_cell(column: str, row: int, value: object) -> pd.DataFrame:
+    data = table().astype({column: object})
+    data.loc[row, column] = value
+    return data
+
+
+BAD_DATA = {
+    "a gap": (
+        with_cell("H_pload", 30, np.nan),
+        "data.csv.H_pload: row 2016-01-02 06:00:00 1 of 48 values are empty or no number",
+    ),
+    "a text": (with_cell("PV", 1, "n/v"), "data.csv.PV: row 2016-01-01 01:00:00 1 of 48"),
+    "an infinite value": (with_cell("H_qload", 2, "inf"), "data.csv.H_qload: row"),
+    "kW instead of per unit": (table().assign(PV=250.0), "divide by the installed power"),
+    "negative feed-in": (with_cell("W", 5, -0.1), "data.csv.W: row 2016-01-01 05:00:00"),
+    "a load that is never on": (table().assign(G_pload=0.0), "the profile never is above 0"),
+    "no such column": (
+        table().drop(columns="G_pload"),
+        "data.csv.G_pload: there is no such column; choose a profile that the file has (H)",
+    ),
+    "no such PV": (table().drop(columns="PV"), "choose a profile that the file has (W)"),
+    "no time": (table().drop(columns="time"), "there is no column 'time'"),
+    "no rows": (table(0), "there are no rows"),
+    "one row": (table(1), "there is one row only"),
+    "half a day": (table(36), "36 steps of 1 h are no whole number of days"),
+    "a stamp left out": (
+        table().drop(index=10),
+        "data.csv.time: row 2016-01-01 11:00:00 the step before is not 1 h as elsewhere",
+    ),
+    "a stamp twice": (with_cell("time", 10, "2016-01-01 09:00"), "the step before is not 1 h"),
+    "all stamps alike": (table().assign(time="2016-01-01"), "the step before"),
+    "no stamp": (
+        with_cell("time", 10, "yesterday"),
+        "data.csv.time: row yesterday (row 11) is no time stamp",
+    ),
+    "a late start": (
+        table(72).iloc[6:54],
+        "the first step is 2016-01-01 06:00:00; let the data begin at 00:00",
+    ),
+    "ragged rows": ("time,H_pload\n2016-01-01,1\n2016-01-01 01:00,1,2,3\n", "cannot be read"),
+    "nothing": ("", "cannot be read as a table"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_DATA)
+def test_bad_data(tmp_path, case):
+    data, text = BAD_DATA[case]
+    found = findings_of(study_of(tmp_path, data))
+    assert len(found) == 1, "\n".join(found)
+    assert text in found[0]
+
+
+def test_a_year_that_is_not_complete(tmp_path):
+    data = table(365 * 24)
+    change = ('file = "data.csv"', 'file = "data.csv"\nyear = 2016')
+    (found,) = findings_of(study_of(tmp_path, data, change))
+    assert "8760 rows from 2016-01-01 00:00:00 to 2016-12-30 23:00:00" in found
+    assert "profiles.year = 2016 has 8784 steps of 1 h" in found
+
+
+def test_all_findings_come_at_once(tmp_path):
+    data = table(47).assign(PV=9.0).drop(columns="W")
+    data.loc[3, "H_pload"] = np.nan
+    found = "\n".join(findings_of(study_of(tmp_path, data)))
+    for part in ("data.csv.PV", "data.csv.W", "data.csv.H_pload", "47 steps of 1 h"):
+        assert part in found
+
+
+@pytest.fixture(scope="module")
+def shipped() -> pd.DataFrame:
+    file = DATA / "simbench_2016.csv"
+    return pd.read_csv(file, comment="#", parse_dates=["time"], index_col="time")
+
+
+def test_the_shipped_year_is_complete_and_plausible(shipped):
+    assert shipped.index.equals(pd.date_range("2016-01-01", periods=8784, freq="h", name="time"))
+    assert shipped.notna().all().all()
+    pv, wind = shipped.filter(like="PV"), shipped.filter(like="WP")
+    assert (pv[(pv.index.hour >= 20) | (pv.index.hour < 4)] == 0).all().all()
+    by_month = pv.groupby(pv.index.month).mean()
+    assert (by_month.loc[5:7].mean() > 3 * by_month.loc[[12, 1]].mean()).all()
+    assert pv.sum().between(600, 700).all()
+    assert wind.sum().between(2200, 2600).all()
+    assert (shipped.filter(like="_pload").min() > 0).all()
+    assert (shipped.filter(like="_pload").max() <= 1).all()
+    assert (DATA / "simbench_2016.csv").stat().st_size < 1_500_000
+
+
+def test_the_shipped_clock_is_cet_all_year(shipped):
+    """People follow daylight saving, the sun does not: commerce opens an hour earlier in CET."""
+    opens = shipped["G4-A_pload"]
+    opens = opens[opens.index.dayofweek < 5]
+    winter, summer = opens.loc["2016-02-22":"2016-03-24"], opens.loc["2016-03-29":"2016-04-29"]
+    rise = {
+        name: days.groupby(days.index.hour).mean().loc[4:9].diff().idxmax()
+        for name, days in (("winter", winter), ("summer", summer))
+    }
+    assert rise["summer"] == rise["winter"] - 1
+
+
+def test_the_notice_names_licence_and_changes():
+    text = (DATA / "NOTICE.md").read_text(encoding="utf-8")
+    for part in ("ODbL", "DbCL", "derived database", "What was changed", "make_simbench_2016.py"):
+        assert part in text
+
+
+@pytest.mark.skipif(importlib.util.find_spec("simbench") is None, reason="simbench is an extra")
+def test_the_script_makes_the_shipped_file():
+    script = [sys.executable, str(DATA / "make_simbench_2016.py"), "--check"]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_example_reads():
+    import pandapower.networks as pn
+
+    study = load_study(EXAMPLE)
+    net = pn.case33bw()
+    sgen = pd.DataFrame([{"name": s.name, "p_mw": s.p_mw} for s in study.sgens()])
+    ds = read_profiles(study, load=net.load, sgen=sgen)
+    assert ds.sizes == {"time": 8784, "load": 32, "sgen": 4, "technology": 2}
+    assert float(ds.load_p_mw.sum("load").max()) == pytest.approx(net.load.p_mw.sum())
+    assert bool(np.isfinite(ds.to_array()).all())
+    surplus = [
+        ds.sgen_p_mw.values[
+            :, [i for i, s in enumerate(study.sgens()) if s.participant == p.name]
+        ].sum(axis=1)
+        - ds.load_p_mw.sel(load=net.load.index[net.load.bus.isin(p.load_buses)]).sum("load").values
+        for p in study.participant
+    ]
+    to_trade = (np.max(surplus, axis=0) > 0.01) & (np.min(surplus, axis=0) < -0.01)
+    assert to_trade.mean() > 0.3

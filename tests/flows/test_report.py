@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from flows.report import open_study, report_html
+from pp_p2p.errors import InvalidInput
+from pp_p2p.results import to_netcdf
+
+SECTIONS = ("network", "days", "costs", "voltages", "trade", "certificates", "reading")
+N_FIGURES = 1 + 3 + 1 + 2 + 2  # map, days, costs, voltage and loading, matrix and day of trade
+LOADING_ATTRIBUTES = {"src", "href", "srcset", "data", "action", "poster", "xlink:href"}
+
+
+class Page(HTMLParser):
+    """What a browser would see of a page: attributes, elements, text outside of scripts."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.labels: list[str] = []
+        self.words: list[str] = []
+        self.open_script = False
+        self.feed(html)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.open_script = tag in ("script", "style")
+        given = dict(attrs)
+        self.loads += [value or "" for key, value in attrs if key in LOADING_ATTRIBUTES]
+        if given.get("id"):
+            self.ids.append(given["id"] or "")
+        if tag == "div" and given.get("role") == "img":
+            self.labels.append(given.get("aria-label") or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("script", "style"):
+            self.open_script = False
+
+    def handle_data(self, data: str) -> None:
+        if not self.open_script:
+            self.words.append(data)
+
+
+def test_it_is_whole_and_needs_no_network(study_tree):
+    html = report_html(study_tree())
+    page = Page(html)
+    assert page.loads == ["data:,"]  # the icon, empty: nothing is asked for
+    assert page.tags.count("link") == 1
+    assert 'http-equiv="Content-Security-Policy" content="default-src \'none\';' in html
+    assert html.startswith("<!DOCTYPE html>")
+    assert '<html lang="en">' in html
+    assert len(re.findall(r"plotly\.js v\d", html)) == 1
+    assert "http" not in html.split("</head>")[1]  # no server of Plotly's, no button that uses it
+    assert html.count('"modeBarButtons": [["zoom2d", "pan2d", "zoomIn2d"') == N_FIGURES
+    for key in SECTIONS:
+        assert key in page.ids
+        assert f"{key}-title" in page.ids
+    assert len(page.ids) == len(set(page.ids))
+    assert page.tags.count("h1") == 1
+    assert page.tags.count("h2") == len(SECTIONS)
+    assert page.tags.count("figure") == N_FIGURES
+    assert len(page.labels) == N_FIGURES
+    assert all(page.labels)
+
+
+def test_the_same_study_gives_the_same_page(study_tree):
+    assert report_html(study_tree()) == report_html(study_tree())
+
+
+def test_it_says_the_result_in_one_sentence(study_tree):
+    text = Page(report_html(study_tree())).text
+    assert (
+        "Building 0.2 MW of PV, 0.2 MW / 0.4 MWh of storage and 1 tie line costs 872 k EUR a year "
+        "instead of 990 k EUR; energy not served falls from 6.9 to 5.3 MWh/a." in text
+    )
+    assert "Confirmed by AC power flow." in text
+    assert "NOT confirmed" not in text
+    assert "2016-01-22 · 1 day · peak net load" in text
+    assert "bus 4, 2016-02-01, 00:00" in text  # where the voltage is lowest
+    assert "it is held harmless" in text
+
+
+def test_tables_hold_the_numbers(study_tree):
+    text = Page(report_html(study_tree())).text
+    assert "Roof PV bus 2 North 2 of 3 0.2 – 180\u202f000".replace("\u202f", " ") in text.replace(
+        "\u202f", " "
+    )
+    assert "Tie 4-5 tie line line 4 operator 1 of 1" in text
+    assert "Mill" not in text  # a candidate that is not built
+    # 200 days of 0.4 MWh and 165 of 1.2 MWh; 100 EUR for each
+    assert "Sum over a year 20 850 278" in text.replace("\u202f", " ")
+    assert "South 183 000 176 050 27 800 6 950 100" in text.replace("\u202f", " ")
+    assert "ab" * 32 in text
+
+
+def test_names_cannot_become_markup(study_tree):
+    evil = "<script>alert(1)</script>"
+    tree = study_tree(name=evil, people=(f"<img src=x onerror=a>{evil}", 'B"&', "C"))
+    html = report_html(tree)
+    page = Page(html)
+    assert evil not in html
+    assert "<img" not in html.split("</head>")[1]
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert page.loads == ["data:,"]
+    assert "# <b>&</b>" in page.text  # the study file, word by word
+
+
+def test_an_inexact_result_says_so(study_tree):
+    page = Page(report_html(study_tree(exact=False)))
+    assert "NOT confirmed by AC power flow: plan and trade." in page.text
+    assert "Hours without a power flow solution: plan: 4, 7." in page.text
+    assert "Confirmed by AC power flow." not in page.text
+    assert "infinite p.u." in page.text
+
+
+def test_only_trade_inexact(study_tree):
+    tree = study_tree()
+    tree["trade"].attrs["relaxation"] = "inexact"
+    assert "NOT confirmed by AC power flow: trade." in Page(report_html(tree)).text
+
+
+def test_nothing_is_built(study_tree):
+    page = Page(report_html(study_tree(built=False)))
+    assert "Nothing is built: the network costs 990 k EUR a year as it is" in page.text
+    assert page.tags.count("figure") == N_FIGURES
+
+
+def test_no_trade_is_agreed(study_tree):
+    html = report_html(study_tree(agreed=False))
+    page = Page(html)
+    assert "No trade is agreed on any typical day" in page.text
+    assert "no trade" in html
+    assert page.tags.count("figure") == N_FIGURES
+
+
+def test_lines_without_rating_and_days_without_date(study_tree):
+    tree = study_tree()
+    tree["plan"]["line_loading_percent"] = tree["plan"]["line_loading_percent"] * 0.0
+    tree["days"]["source_day"] = xr.DataArray(np.array(["", "", ""]), dims="day")
+    page = Page(report_html(tree))
+    assert "The lines have no rating" in page.text
+    assert "Mean day 1 · 200 days" in page.text
+    assert "bus 4, mean day 1, 00:00" in page.text
+    assert page.tags.count("figure") == N_FIGURES - 1
+
+
+def test_a_stored_study_opens(study_tree, tmp_path):
+    path = to_netcdf(study_tree(), tmp_path / "result.nc")
+    assert report_html(open_study(path)) == report_html(study_tree())
+
+
+def test_other_files_are_refused(study_tree, tmp_path):
+    text = tmp_path / "text.nc"
+    text.write_text("no netCDF")
+    single = to_netcdf(study_tree()["plan"].to_dataset(), tmp_path / "single.nc")
+    tree = study_tree()
+    del tree["trade"]
+    partial = to_netcdf(tree, tmp_path / "partial.nc")
+    newer = study_tree()
+    newer.attrs["schema_version"] = 99
+    later = to_netcdf(newer, tmp_path / "later.nc")
+    for path, rule in (
+        (tmp_path / "none.nc", "does not exist"),
+        (text, "cannot be read as a netCDF file"),
+        (single, "is not a study's result"),
+        (partial, "lacks the group trade"),
+        (later, "has layout 99"),
+    ):
+        with pytest.raises(InvalidInput, match=rule) as caught:
+            open_study(path)
+        assert str(path) in str(caught.value)
+        assert caught.value.findings[0].mend
+
+
+def test_a_tree_without_its_groups_is_refused():
+    with pytest.raises(InvalidInput, match="lacks the group network"):
+        report_html(xr.DataTree())
+
+
+MEASURE = """<script>addEventListener('load', function () { setTimeout(function () {
+  var plots = Array.from(document.querySelectorAll('.js-plotly-plot')).filter(
+    function (plot) { return plot.querySelector('.main-svg .trace, .main-svg .hm'); });
+  var wide = plots.filter(function (plot) {
+    return plot.querySelector('.main-svg').getBoundingClientRect().right > innerWidth; });
+  parent.postMessage(plots.length + ' pictures, ' + wide.length + ' too wide, page '
+    + Math.max(document.documentElement.scrollWidth - innerWidth, 0) + ' too wide', '*');
+}, 1000); });</script></body>"""
+FRAME = """<!DOCTYPE html><html><body>
+<script>onmessage = function (e) {{ document.body.dataset.said = e.data; }};</script>
+<iframe src="report.html" style="width: {width}px; height: 1000px"></iframe></body></html>"""
+
+
+def browser() -> str | None:
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+@pytest.mark.skipif(browser() is None, reason="no Chromium or Chrome on the path: not rendered")
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_browser_draws_it_without_errors(study_tree, tmp_path, width):
+    html = report_html(study_tree())
+    assert html.count("</body>") == 1
+    (tmp_path / "report.html").write_text(html.replace("</body>", MEASURE), encoding="utf-8")
+    path = tmp_path / "frame.html"  # a window cannot be as narrow as a phone, a frame can
+    path.write_text(FRAME.format(width=width), encoding="utf-8")
+    done = subprocess.run(
+        [
+            browser() or "",
+            *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+            *("--disable-dev-shm-usage", f"--user-data-dir={tmp_path / 'profile'}"),
+            *("--window-size=1400,1200", "--virtual-time-budget=10000"),
+            *("--enable-logging=stderr", "--v=0", "--dump-dom", Path(path).as_uri()),
+        ],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=True,
+    )
+    console = [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
+    assert console == []
+    said = re.search(
+        r'data-said="(\d+) pictures, (\d+) too wide, page (-?\d+) too wide"', done.stdout
+    )
+    assert said is not None, done.stdout
+    assert [int(k) for k in said.groups()] == [N_FIGURES, 0, 0]

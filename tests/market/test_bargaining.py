@@ -1,0 +1,103 @@
+"""Nash bargaining: the reference vector, axioms, and bad input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.optimize import minimize
+
+from pp_p2p.errors import InvalidInput
+from pp_p2p.market.bargaining import NashBargaining, nash_payments, net_volume_power
+
+# three microgrids, one period, f_n(e) = a/2 (d-e)^2 + b (d-e) (derived by hand and checked by NLP)
+A, B, D = np.array([0.2, 0.4, 0.3]), np.array([1.0, 2.0, 1.5]), np.array([4.0, 6.0, -3.0])
+GAIN = np.array([-2.2100592, 19.0449704, -6.2733728])
+EXCHANGE = np.array([-1.1538462, 5.9230769, -4.7692308])
+
+amounts = arrays(float, st.integers(2, 6), elements=st.floats(-100, 100))
+
+
+def test_reference_quantities_are_the_optimum() -> None:
+    price = 2.0307692
+    np.testing.assert_allclose(D - (price - B) / A, EXCHANGE, atol=1e-6)
+    cost = 0.5 * A * (D - EXCHANGE) ** 2 + B * (D - EXCHANGE)
+    alone = 0.5 * A * D**2 + B * D
+    np.testing.assert_allclose(alone - cost, GAIN, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("power", "payment"),
+    [
+        (np.ones(3), [-5.7305720, 15.5244576, -9.7938856]),
+        (net_volume_power(EXCHANGE[:, None]), [-3.2387805, 13.7642012, -10.5254207]),
+        (np.array([0.2737120, 0.6321206, 1.7182818]), [-3.3116956, 16.5008109, -13.1891153]),
+    ],
+)
+def test_reference_payments(power: np.ndarray, payment: list[float]) -> None:
+    np.testing.assert_allclose(nash_payments(GAIN, power), payment, atol=1e-6)
+
+
+def test_powers_by_net_volume() -> None:
+    np.testing.assert_allclose(
+        net_volume_power(EXCHANGE[:, None]), [0.0974026, 0.5, 0.4025974], atol=1e-7
+    )
+
+
+def test_closed_form_maximises_the_product() -> None:
+    power = np.array([1.0, 2.0, 0.5])
+
+    def minus_log_product(payment: np.ndarray) -> float:
+        full = np.append(payment, -payment.sum())
+        return -float(power @ np.log(np.maximum(GAIN - full, 1e-12)))
+
+    start = GAIN - GAIN.sum() / 3
+    found = minimize(minus_log_product, start[:2], method="Nelder-Mead", options={"xatol": 1e-9})
+    np.testing.assert_allclose(found.x, nash_payments(GAIN, power)[:2], atol=1e-4)
+
+
+@given(gain=amounts, data=st.data())
+def test_axioms(gain: np.ndarray, data: st.DataObject) -> None:
+    n = len(gain)
+    power = data.draw(arrays(float, n, elements=st.floats(0.1, 10)))
+    payment = nash_payments(gain, power)
+    scale = 1 + np.abs(gain).sum()
+    assert abs(payment.sum()) <= 1e-9 * scale
+    saving = gain - payment
+    np.testing.assert_allclose(saving, power / power.sum() * gain.sum(), atol=1e-9 * scale)
+    order = data.draw(st.permutations(range(n)))
+    np.testing.assert_allclose(
+        nash_payments(gain[order], power[order]), payment[order], atol=1e-9 * scale
+    )
+    np.testing.assert_allclose(nash_payments(3 * gain, power), 3 * payment, atol=1e-8 * scale)
+    np.testing.assert_allclose(nash_payments(gain, 7 * power), payment, atol=1e-9 * scale)
+
+
+def test_player_without_power_is_held_harmless() -> None:
+    gain = np.array([5.0, -1.0])
+    np.testing.assert_allclose(gain - nash_payments(gain, np.array([1.0, 0.0])), [4.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("power", "rule"),
+    [
+        ([0.0, 0.0], "0 for every player"),
+        ([1.0, -1.0], "negative"),
+        ([np.nan, 1.0], "not a number"),
+    ],
+)
+def test_bad_powers(power: list[float], rule: str) -> None:
+    with pytest.raises(InvalidInput, match=rule):
+        nash_payments(np.array([1.0, 1.0]), np.array(power))
+
+
+def test_bad_mechanism_lists_every_finding() -> None:
+    with pytest.raises(InvalidInput) as error:
+        NashBargaining(
+            network_fee_eur_per_mwh=-1.0,
+            operator_power=np.nan,
+            bargaining_power="alike",  # type: ignore[arg-type]
+        )
+    assert len(error.value.findings) == 3
