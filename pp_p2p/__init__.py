@@ -11,6 +11,7 @@ from pp_p2p.public import load_when_used
 from pp_p2p.version import __version__
 
 if TYPE_CHECKING:
+    from pp_p2p import plotting
     from pp_p2p.elements import toolbox
     from pp_p2p.elements.attributes import (
         set_customers,
@@ -19,27 +20,32 @@ if TYPE_CHECKING:
         set_trafo_reliability,
     )
     from pp_p2p.elements.create import (
-        assign,
         create_candidate,
         create_flexible_load,
         create_participant,
         create_sop,
     )
     from pp_p2p.elements.library import open_net
+    from pp_p2p.elements.ownership import assign
     from pp_p2p.elements.references import check, drop_orphans
     from pp_p2p.elements.validate import validate
-    from pp_p2p.errors import InexactRelaxation
+    from pp_p2p.errors import DivergedSteps, InexactRelaxation
     from pp_p2p.market.bargaining import NashBargaining
+    from pp_p2p.market.cases import trading_cases
     from pp_p2p.market.trade_day import trade_day
     from pp_p2p.network.grid import GridData
+    from pp_p2p.network.tightening import Tightening
     from pp_p2p.operation.dispatch import dispatch
+    from pp_p2p.operation.dispatch_problem import DispatchProblem
+    from pp_p2p.operation.reconfiguration import reconfigure
     from pp_p2p.operation.runpp import runpp
+    from pp_p2p.operation.year_flow import run_year
     from pp_p2p.results import from_netcdf, to_netcdf
     from pp_p2p.solve.report import SolverConfig
     from pp_p2p.written_back import write_back
 
 _HOMES = {
-    "assign": "pp_p2p.elements.create",
+    "assign": "pp_p2p.elements.ownership",
     "create_candidate": "pp_p2p.elements.create",
     "create_flexible_load": "pp_p2p.elements.create",
     "create_participant": "pp_p2p.elements.create",
@@ -53,10 +59,17 @@ _HOMES = {
     "drop_orphans": "pp_p2p.elements.references",
     "toolbox": "pp_p2p.elements",
     "validate": "pp_p2p.elements.validate",
+    "DivergedSteps": "pp_p2p.errors",
     "InexactRelaxation": "pp_p2p.errors",
     "NashBargaining": "pp_p2p.market.bargaining",
     "trade_day": "pp_p2p.market.trade_day",
+    "trading_cases": "pp_p2p.market.cases",
+    "Tightening": "pp_p2p.network.tightening",
+    "plotting": "pp_p2p",
     "dispatch": "pp_p2p.operation.dispatch",
+    "DispatchProblem": "pp_p2p.operation.dispatch_problem",
+    "run_year": "pp_p2p.operation.year_flow",
+    "reconfigure": "pp_p2p.operation.reconfiguration",
     "runpp": "pp_p2p.operation.runpp",
     "GridData": "pp_p2p.network.grid",
     "from_netcdf": "pp_p2p.results",
@@ -66,10 +79,13 @@ _HOMES = {
 }
 
 __all__ = [
+    "DispatchProblem",
+    "DivergedSteps",
     "GridData",
     "InexactRelaxation",
     "NashBargaining",
     "SolverConfig",
+    "Tightening",
     "__version__",
     "assign",
     "check",
@@ -81,6 +97,9 @@ __all__ = [
     "drop_orphans",
     "from_netcdf",
     "open_net",
+    "plotting",
+    "reconfigure",
+    "run_year",
     "runpp",
     "set_customers",
     "set_line_reliability",
@@ -89,6 +108,7 @@ __all__ = [
     "to_netcdf",
     "toolbox",
     "trade_day",
+    "trading_cases",
     "validate",
     "write_back",
 ]

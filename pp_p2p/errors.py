@@ -126,15 +126,26 @@ class NotConverged(P2PError):
         Which iteration, where, and the mend.
     history : sequence of float
         Residual per iteration.
+    last : object, optional
+        State of the iteration when it was stopped: for a diagnosis, not a result.
     """
 
-    def __init__(self, message: str, history: Sequence[float] = ()) -> None:
+    def __init__(self, message: str, history: Sequence[float] = (), last: object = None) -> None:
         super().__init__(message)
         self.history = tuple(history)
+        self.last = last
+
+
+class Diverging(NotConverged):
+    """The multipliers of an iteration grow without bound: its parts have no common point."""
 
 
 class InexactRelaxation(UserWarning):
     """A relaxed result does not agree with the exact power flow; the result says by how much."""
+
+
+class DivergedSteps(UserWarning):
+    """The power flow of some steps did not converge; the result says of which."""
 
 
 def raise_if_any(findings: Iterable[Finding]) -> None:

@@ -21,10 +21,16 @@ LOAD: Final = "load"
 SGEN: Final = "sgen"
 STORAGE: Final = "storage"
 PARTICIPANT: Final = "participant"
+SCENARIO: Final = "scenario"
+PARTNER: Final = "partner"
 SELLER: Final = "seller"
 BUYER: Final = "buyer"
 CANDIDATE: Final = "candidate"
 TECHNOLOGY: Final = "technology"
+EXT_GRID: Final = "ext_grid"
+TRAFO3W: Final = "trafo3w"
+SOP_TERMINAL: Final = "sop_terminal"
+FLEXIBLE_LOAD: Final = "flexible_load"
 
 OPERATOR: Final = -1
 """Owner of everything that no participant owns; the label of the operator in owner columns."""
@@ -41,22 +47,37 @@ PROFILE_DIMS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )
 """Variables of a profiles dataset and their dimensions; element dims carry pandapower indices."""
 
+SET_POINT_DIMS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "sgen_q_mvar": (TIME, SGEN),
+        "storage_p_mw": (TIME, STORAGE),
+        "load_shift_mw": (TIME, FLEXIBLE_LOAD),
+        "sop_p_mw": (TIME, SOP_TERMINAL),
+        "sop_q_mvar": (TIME, SOP_TERMINAL),
+    }
+)
+"""Set points that a power flow follows beside `PROFILE_DIMS`: results of a dispatch hold them."""
+
 UNITS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "_eur_per_mwh": "EUR/MWh",
+        "_eur_per_mw2h": "EUR/(MW2 h)",
         "_eur_per_year": "EUR/a",
         "_mwh_per_year": "MWh/a",
+        "_kwh_per_year": "kWh/a",
         "_h_per_year": "h/a",
         "_per_year": "1/a",
         "_mw": "MW",
         "_mwh": "MWh",
         "_mvar": "Mvar",
         "_mva": "MVA",
+        "_per_mva": "1/MVA",
         "_kv": "kV",
         "_ka": "kA",
         "_km": "km",
         "_pu": "1",
         "_percent": "%",
+        "_degree": "degree",
         "_eur": "EUR",
         "_h": "h",
         "hour": "h",
@@ -70,17 +91,44 @@ LONG_NAMES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "vm_pu": "voltage magnitude",
         "vm_nothing_pu": "voltage magnitude with nothing built",
+        "va_degree": "voltage angle",
+        "line_loading_percent": "larger current of both ends over the rated current of a line",
+        "trafo_loading_percent": "larger current over the rated current of a transformer",
+        "trafo3w_loading_percent": "largest current over the rated one, three windings",
+        "converged": "whether the power flow of the step converged",
         "vm_ac_pu": "voltage magnitude of the AC replay",
         "loss_mw": "losses of branches and shunts",
+        "open_elements": "switchable elements that stand open",
+        "operations": "operations before the step",
+        "operation_closes": "1 where the operation closes its element, 0 where it opens it",
+        "operation_vm_min_pu": "lowest voltage after the operation",
+        "operation_loading_max_percent": "highest loading of a rated element after the operation",
+        "operation_safe": "1 where the network keeps its limits after the operation",
         "p_source_mw": "active power from the external grid",
         "q_source_mvar": "reactive power from the external grid",
         "weight": "days that a typical day stands for",
         "cost_eur_per_year": "annual cost by item; sale is negative",
         "eens_mwh_per_year": "expected energy not served",
+        "saifi_per_year": "interruptions of an average customer",
+        "saidi_h_per_year": "hours without supply of an average customer",
+        "caidi_h": "hours that an interruption of a customer lasts on average",
+        "asai_pu": "share of the hours of the year with supply, of an average customer",
+        "aens_kwh_per_year": "expected energy not served per customer",
+        "failure_rate_per_year": "interruptions of the load point (Lambda)",
+        "unavailability_h_per_year": "hours without supply of the load point (U)",
+        "outage_time_h": "hours that an interruption of the load point lasts on average (r)",
+        "load_eens_mwh_per_year": "expected energy not served of the load point",
+        "fault_rate_per_year": "faults of the line or transformer",
+        "fault_eens_mwh_per_year": "expected energy not served because of the fault",
+        "fault_saidi_h_per_year": "hours without supply of an average customer because of it",
         "units": "units built",
         "candidate_p_mw": "power of what was built; positive feeds in",
         "candidate_energy_mwh": "energy stored by what was built, at the start of the step",
         "trade_mw": "power traded from seller to buyer",
+        "net_trade_mw": "power bought from peers less power sold to them",
+        "pair_payment_eur": "payment of a participant to a partner; positive pays",
+        "pair_price_eur_per_mwh": "payment between two over the energy that they traded, net",
+        "average_price_eur_per_mwh": "payment of the bargain over net energy bought",
         "payment_eur": "payment of the bargain; positive pays, negative receives",
         "operator_payment_eur": "payment of the operator; positive pays, negative receives",
         "cost_alone_eur": "cost without trading",
@@ -88,6 +136,11 @@ LONG_NAMES: Final[Mapping[str, str]] = MappingProxyType(
         "cost_eur": "cost with trading, after payments",
         "saving_eur": "cost alone less cost after payments",
         "fee_eur": "network fee on traded energy, part of the cost",
+        "grid_purchase_mwh": "energy bought from the grid",
+        "grid_sale_mwh": "energy sold to the grid",
+        "peer_purchase_mwh": "energy bought from peers",
+        "social_cost_alone_eur": "cost without trading of all and the operator",
+        "social_cost_eur": "cost with trading of all and the operator",
         "p_grid_mw": "exchange with the grid; positive buys",
         "operator_p_grid_mw": "exchange of the operator with the grid; positive buys",
         "price_eur_per_mwh": "social cost of one more MWh of load at the bus",
@@ -96,9 +149,15 @@ LONG_NAMES: Final[Mapping[str, str]] = MappingProxyType(
         "sgen_p_mw": "output of static generators",
         "sgen_available_mw": "available power of static generators",
         "load_shift_mw": "load shifted; positive consumes more",
+        "load_curtailed_mw": "load forgone",
+        "load_response_mw": "response of load to the price; positive consumes more",
         "sop_p_mw": "active power of a converter into its bus",
         "sop_q_mvar": "reactive power of a converter into its bus",
         "sop_loss_mw": "losses of a converter",
+        "sop_q_limit": "whether a converter gave up its voltage for its limit of reactive power",
+        "line_relaxation_gap_pu": "slack of the current cone, l v - P^2 - Q^2; 0 where exact",
+        "trafo_relaxation_gap_pu": "slack of the current cone, l v - P^2 - Q^2; 0 where exact",
+        "sop_relaxation_gap_pu": "slack of the converter's cone, k^2 - p^2 - q^2; 0 where exact",
     }
 )
 """What a variable of a result is, with its sign."""

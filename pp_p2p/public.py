@@ -17,7 +17,8 @@ def load_when_used(
     package : str
         Name of the package, for the error message.
     homes : mapping
-        Public name -> module that holds it, or package whose module it is. No other module may
+        Public name -> module that holds it, or package whose module it is (also `package` itself,
+        for a package within it). No other module may
         bear the name itself: once imported, it would stand in the package where the name is
         expected.
     """
@@ -26,7 +27,7 @@ def load_when_used(
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         home = importlib.import_module(homes[name])
-        if hasattr(home, name):
+        if homes[name] != package and hasattr(home, name):
             return getattr(home, name)
         return importlib.import_module(f"{homes[name]}.{name}")
 

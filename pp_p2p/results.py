@@ -54,8 +54,8 @@ def _storable(value: object) -> str | int | float:
     return json.dumps(value, sort_keys=True, default=str)
 
 
-def input_hash(net: Any, profiles: xr.Dataset, options: Mapping[str, object]) -> str:
-    """Return a SHA-256 of everything a result depends on: tables, profiles, options."""
+def net_hash(net: Any) -> str:
+    """Return a SHA-256 of all input tables of a net."""
     digest = hashlib.sha256()
     for name in sorted(str(key) for key in net):
         entry = net[name]
@@ -63,6 +63,17 @@ def input_hash(net: Any, profiles: xr.Dataset, options: Mapping[str, object]) ->
             digest.update(name.encode())
             digest.update(entry.sort_index(axis=1).to_csv().encode())
     digest.update(repr((float(net.sn_mva), float(net.f_hz))).encode())
+    return digest.hexdigest()
+
+
+def input_hash(
+    net: Any, profiles: xr.Dataset, options: Mapping[str, object], *, of_net: str = ""
+) -> str:
+    """Return a SHA-256 of everything a result depends on: tables, profiles, options.
+
+    `of_net` is the net's own hash (`net_hash`) where it is known.
+    """
+    digest = hashlib.sha256((of_net or net_hash(net)).encode())
     for name in sorted(str(key) for key in profiles.variables):
         values = profiles[name].to_numpy()
         text = values.astype(str).tobytes() if values.dtype == object else values.tobytes()

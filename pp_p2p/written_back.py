@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,32 +10,40 @@ import pandas as pd
 import xarray as xr
 
 from pp_p2p.elements.attributes import set_storage
-from pp_p2p.elements.create import assign
+from pp_p2p.elements.ownership import assign
+from pp_p2p.elements.rules import index_of
 from pp_p2p.elements.tables import frame
-from pp_p2p.errors import Finding, InvalidInput
-from pp_p2p.names import CANDIDATE, OPERATOR, PARTICIPANT
+from pp_p2p.errors import Finding, InvalidInput, raise_if_any
+from pp_p2p.names import CANDIDATE, DAY, HOUR, OPERATOR, PARTICIPANT, TIME
+from pp_p2p.network.switch_tables import is_closed, set_closed
 
 _PANDAPOWER_TYPE = {"pv": "PV", "wind": "WP"}
 
 
-def write_back(net: Any, ds: xr.Dataset) -> dict[int, tuple[str, int]]:
+def write_back(net: Any, ds: xr.Dataset, *, step: int = 0) -> dict[int, tuple[str, int]]:
     """Write a result into `net`, in place.
 
     A plan is built: static generators, storage and normally open ties appear, owned by the
     candidate's owner, and the candidates that were built leave service. A trading day fills
-    ``net.res_participant``.
+    ``net.res_participant``. Of a dispatch the set points of static generators, storage and soft
+    open points at one step are written; with the loads of that step in the tables (they keep what
+    they say), `runpp` finds the same state. Of a reconfiguration the switches of one step are set,
+    or ``in_service`` of lines without a switch.
 
     Parameters
     ----------
     net : pandapowerNet
         The net that the result was made from.
     ds : Dataset
-        Result of `planning.plan_network` or `trade_day`.
+        Result of `planning.plan_network`, `trade_day`, `dispatch` or `reconfigure`.
+    step : int
+        Which step of a dispatch or a reconfiguration, counted from 0 over all days.
 
     Returns
     -------
     dict
-        For a plan: candidate -> (table, row) of what was built.
+        For a plan: candidate -> (table, row) of what was built. For a reconfiguration: position in
+        ``ds.switchable`` -> (table, row) of what changed.
 
     Raises
     ------
@@ -43,16 +51,46 @@ def write_back(net: Any, ds: xr.Dataset) -> dict[int, tuple[str, int]]:
         A result of another problem, or of another net.
     """
     problem = str(ds.attrs.get("problem", ""))
-    if problem not in _WRITERS:
+    if problem not in _WRITERS and problem not in _WRITERS_OF_A_STEP:
         raise InvalidInput(
             Finding(
                 table="result",
                 column="problem",
                 rule=f"{problem!r} cannot be written back",
-                mend=f"pass a result of {' or '.join(sorted(_WRITERS))}",
+                mend=f"pass a result of {' or '.join(sorted([*_WRITERS, *_WRITERS_OF_A_STEP]))}",
             )
         )
+    if problem in _WRITERS_OF_A_STEP:
+        return _WRITERS_OF_A_STEP[problem](net, ds, step)
     return _WRITERS[problem](net, ds)
+
+
+def _write_configuration(net: Any, ds: xr.Dataset, step: int) -> dict[int, tuple[str, int]]:
+    closed = ds["closed"].transpose(..., "switchable").to_numpy().astype(bool)
+    closed = closed.reshape(-1, closed.shape[-1])
+    _require_step(step, len(closed))
+    elements, rows = ds["element"].to_numpy(), ds["element_index"].to_numpy()
+    foreign = [
+        f"{name} {row}"
+        for name, row in zip(elements.tolist(), rows.tolist(), strict=True)
+        if row not in net[name].index
+    ]
+    if foreign:
+        raise InvalidInput(
+            Finding(
+                table="net",
+                rows=tuple(foreign),
+                rule="are in the result but not in this net",
+                mend="write the result back into the net it was made from",
+            )
+        )
+    changed: dict[int, tuple[str, int]] = {}
+    for k, (name, row) in enumerate(zip(elements.tolist(), rows.tolist(), strict=True)):
+        wanted = bool(closed[step, k])
+        if is_closed(net, name, row) != wanted:
+            set_closed(net, name, row, closed=wanted)
+            changed[k] = (name, row)
+    return changed
 
 
 def _write_plan(net: Any, ds: xr.Dataset) -> dict[int, tuple[str, int]]:
@@ -148,7 +186,88 @@ def _write_trade(net: Any, ds: xr.Dataset) -> dict[int, tuple[str, int]]:
     return {}
 
 
+NOTHING = 1e-6
+"""Set points (MW, Mvar) below this are the solver's tolerance."""
+
+_SET_POINTS = {
+    "sgen_p_mw": ("sgen", "p_mw"),
+    "sgen_q_mvar": ("sgen", "q_mvar"),
+    "storage_p_mw": ("storage", "p_mw"),
+    "sop_p_mw": ("sop_terminal", "p_mw"),
+    "sop_q_mvar": ("sop_terminal", "q_mvar"),
+}
+"""Set points of a dispatch: table and column that they are written to."""
+
+
+def _write_dispatch(net: Any, ds: xr.Dataset, step: int) -> dict[int, tuple[str, int]]:
+    over = [dim for dim in (DAY, HOUR, TIME) if dim in ds.dims]
+    shape = tuple(ds.sizes[dim] for dim in over)
+    n_steps = int(np.prod(shape))
+    _require_step(step, n_steps)
+    one = ds.isel(dict(zip(over, np.unravel_index(step % n_steps, shape), strict=True)), drop=True)
+    written = {name: one[name] for name in _SET_POINTS if name in one and one[name].size}
+    raise_if_any(
+        Finding(
+            table=_SET_POINTS[name][0],
+            rows=tuple(lost),
+            rule="are in the result but not in this net",
+            mend="write the result back into the net it was made from",
+        )
+        for name, values in written.items()
+        if (lost := sorted(set(_labels(values)) - set(index_of(net, _SET_POINTS[name][0]))))
+    )
+    raise_if_any(f for name, values in written.items() for f in _without_scaling(net, name, values))
+    for name, values in written.items():
+        table, column = _SET_POINTS[name]
+        scaling = _scaling(net, table, _labels(values))
+        moves = scaling != 0.0  # what is scaled to nothing stays as it is
+        rows = np.array(_labels(values), dtype=np.int64)[moves]
+        net[table].loc[rows, column] = values.to_numpy()[moves] / scaling[moves]
+    return {}
+
+
+def _scaling(net: Any, table: str, rows: list[int]) -> Any:
+    if "scaling" not in net[table]:
+        return np.ones(len(rows))
+    return net[table].scaling[rows].to_numpy(float)
+
+
+def _without_scaling(net: Any, name: str, values: xr.DataArray) -> Iterator[Finding]:
+    """Yield rows whose ``scaling`` of 0 leaves no way to write a set point that is not 0."""
+    table, column = _SET_POINTS[name]
+    rows = _labels(values)
+    lost = (_scaling(net, table, rows) == 0.0) & (np.abs(values.to_numpy()) > NOTHING)
+    if lost.any():
+        yield Finding(
+            table=table,
+            column="scaling",
+            rows=tuple(np.array(rows)[lost].tolist()),
+            rule=f"is 0, but the result has {column} there",
+            mend="set scaling to 1 before you write the result back",
+        )
+
+
+def _require_step(step: int, n_steps: int) -> None:
+    if not -n_steps <= step < n_steps:
+        raise InvalidInput(
+            Finding(
+                table="write_back",
+                column="step",
+                rule=f"is {step}, and the result has {n_steps} steps",
+                mend=f"pass 0 to {n_steps - 1}",
+            )
+        )
+
+
+def _labels(values: xr.DataArray) -> list[int]:
+    return [int(label) for label in values[values.dims[0]].to_numpy()]
+
+
 _WRITERS: dict[str, Callable[[Any, xr.Dataset], dict[int, tuple[str, int]]]] = {
     "plan_network": _write_plan,
     "trade_day": _write_trade,
+}
+_WRITERS_OF_A_STEP: dict[str, Callable[[Any, xr.Dataset, int], dict[int, tuple[str, int]]]] = {
+    "dispatch": _write_dispatch,
+    "reconfigure": _write_configuration,
 }

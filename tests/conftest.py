@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandapower as pp
@@ -67,3 +72,64 @@ def make_days() -> Any:
         )
 
     return make
+
+
+class Seen(NamedTuple):
+    """What a browser made of a page: pictures drawn, pictures too wide, px too wide, console."""
+
+    pictures: int
+    wide_pictures: int
+    page_too_wide: int
+    console: list[str]
+
+
+MEASURE = """<script>addEventListener('load', function () { setTimeout(function () {
+  var plots = Array.from(document.querySelectorAll('.js-plotly-plot')).filter(
+    function (plot) { return plot.querySelector('.main-svg .trace, .main-svg .hm'); });
+  var wide = plots.filter(function (plot) {
+    return plot.querySelector('.main-svg').getBoundingClientRect().right > innerWidth; });
+  parent.postMessage(plots.length + ' pictures, ' + wide.length + ' too wide, page '
+    + Math.max(document.documentElement.scrollWidth - innerWidth, 0) + ' too wide', '*');
+}, 1000); });</script></body>"""
+FRAME = """<!DOCTYPE html><html><body>
+<script>onmessage = function (e) {{ document.body.dataset.said = e.data; }};</script>
+<iframe src="page.html" style="width: {width}px; height: 1000px"></iframe></body></html>"""
+
+
+@pytest.fixture
+def in_browser(tmp_path: Path) -> Callable[[str, int], Seen]:
+    """Return a function that opens a page of some width in headless Chromium or Chrome."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    browser = next(filter(None, map(shutil.which, names)), None)
+    if browser is None:
+        pytest.skip("no Chromium or Chrome on the path: not rendered")
+
+    def opened(html: str, width: int) -> Seen:
+        assert html.count("</body>") == 1
+        (tmp_path / "page.html").write_text(html.replace("</body>", MEASURE), encoding="utf-8")
+        path = tmp_path / "frame.html"  # a window cannot be as narrow as a phone, a frame can
+        path.write_text(FRAME.format(width=width), encoding="utf-8")
+        done = subprocess.run(
+            [
+                browser,
+                *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"),
+                *("--no-first-run", "--disable-background-networking"),
+                *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
+                *(f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1400,1200"),
+                *("--virtual-time-budget=10000", "--enable-logging=stderr", "--v=0"),
+                *("--dump-dom", path.as_uri()),
+            ],
+            capture_output=True,
+            encoding="utf-8",
+            timeout=120,
+            check=True,
+        )
+        said = re.search(
+            r'data-said="(\d+) pictures, (\d+) too wide, page (-?\d+) too wide"', done.stdout
+        )
+        assert said is not None, done.stdout
+        pictures, wide, page = (int(k) for k in said.groups())
+        console = [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
+        return Seen(pictures, wide, page, console)
+
+    return opened

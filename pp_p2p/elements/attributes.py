@@ -56,6 +56,7 @@ def set_trafo_reliability(
     failure_rate_per_year: float | Sequence[float] | None = None,
     repair_time_h: float | Sequence[float] | None = None,
     switching_time_h: float | Sequence[float] | None = None,
+    replacement_time_h: float | Sequence[float] | None = None,
 ) -> None:
     """Say how often transformers fail, and for how long.
 
@@ -69,6 +70,9 @@ def set_trafo_reliability(
         Faults per year.
     repair_time_h, switching_time_h : float or (row,) sequence of float, h
         Time from fault to repair, and to isolation by switching.
+    replacement_time_h : float or (row,) sequence of float, h
+        Time from fault until a spare stands in its place; NaN is no spare. The faster of
+        repair and replacement counts.
 
     Raises
     ------
@@ -79,6 +83,7 @@ def set_trafo_reliability(
         "failure_rate_per_year": failure_rate_per_year,
         "repair_time_h": repair_time_h,
         "switching_time_h": switching_time_h,
+        "replacement_time_h": replacement_time_h,
     }
     set_columns(net, {"trafo": (trafos, values)})
 
@@ -115,8 +120,9 @@ def set_storage(
     charge_efficiency_percent: float | Sequence[float] | None = None,
     discharge_efficiency_percent: float | Sequence[float] | None = None,
     degradation_eur_per_mwh: float | Sequence[float] | None = None,
+    sop: int | Sequence[int] | None = None,
 ) -> None:
-    """Say what storages lose, and what their wear costs.
+    """Say what storages lose, what their wear costs, and on which soft open point they stand.
 
     Parameters
     ----------
@@ -128,6 +134,9 @@ def set_storage(
         Above 0 and at most 100.
     degradation_eur_per_mwh : float or (row,) sequence of float, EUR/MWh
         Wear for each MWh discharged.
+    sop : int or (row,) sequence of int
+        Soft open point on whose direct-current link a storage stands: its power then enters the
+        balance of that device, not of its bus. -1 puts it back at its bus.
 
     Raises
     ------
@@ -138,5 +147,6 @@ def set_storage(
         "charge_efficiency_percent": charge_efficiency_percent,
         "discharge_efficiency_percent": discharge_efficiency_percent,
         "degradation_eur_per_mwh": degradation_eur_per_mwh,
+        "sop": sop,
     }
     set_columns(net, {"storage": (storages, values)})

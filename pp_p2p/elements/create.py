@@ -1,21 +1,19 @@
-"""Make rows of our tables, and give loads, generators and storages an owner.
+"""Make rows of our tables.
 
 A wrong call raises `InvalidInput` with everything that is wrong and leaves the net as it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import nan
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from pp_p2p.elements.rules import index_of, nearest
 from pp_p2p.elements.schema import NONE
-from pp_p2p.elements.tables import LossModel, Technology
-from pp_p2p.elements.write import add_rows, next_index, set_columns, spread
-from pp_p2p.errors import Finding, InvalidInput, raise_if_any
+from pp_p2p.elements.sop_tables import ControlModeAc, ControlModeDc
+from pp_p2p.elements.tables import Technology
+from pp_p2p.elements.write import add_rows, next_index, spread
+from pp_p2p.errors import Finding, raise_if_any
 from pp_p2p.names import OPERATOR
 
 if TYPE_CHECKING:
@@ -85,10 +83,17 @@ def create_flexible_load(
     max_up_percent: float = 0.0,
     max_down_percent: float = 0.0,
     shift_cost_eur_per_mwh: float = 0.0,
+    shift_discomfort_eur_per_mw2h: float = 0.0,
+    window_start_h: float = 0.0,
+    window_end_h: float = 24.0,
+    max_curtail_percent: float = 0.0,
+    curtail_cost_eur_per_mwh: float = 0.0,
+    price_elasticity: float = 0.0,
+    reference_price_eur_per_mwh: float = nan,
     in_service: bool = True,
     index: int | None = None,
 ) -> int:
-    """Let a load shift its energy within the day: a row of ``net.flexible_load``.
+    """Let a load shift its energy, forgo some or follow the price: a row of ``net.flexible_load``.
 
     Parameters
     ----------
@@ -102,6 +107,20 @@ def create_flexible_load(
         Most it may add to and take off its profile, of the profile.
     shift_cost_eur_per_mwh : float, EUR/MWh
         Cost of each MWh shifted.
+    shift_discomfort_eur_per_mw2h : float, EUR/(MW2 h)
+        Half of it times the square of the shift (MW) is the discomfort of each hour.
+    window_start_h, window_end_h : float, h
+        Hours of the day between which it may shift; energy is kept within. An end before the
+        start means over midnight, where the day is taken as a circle.
+    max_curtail_percent : float, %
+        Most it may forgo, of the profile.
+    curtail_cost_eur_per_mwh : float, EUR/MWh
+        Discomfort of each MWh forgone.
+    price_elasticity : float
+        Own-price elasticity at the reference price, at most 0: the load then follows the price
+        ``d = d0 (1 + elasticity (price / reference - 1))``, the quadratic utility's response.
+    reference_price_eur_per_mwh : float, EUR/MWh
+        Price at which it draws its profile; NaN is the mean purchase price of the day.
     in_service : bool
         False leaves it out of every problem.
     index : int, optional
@@ -123,6 +142,13 @@ def create_flexible_load(
         "max_up_percent": max_up_percent,
         "max_down_percent": max_down_percent,
         "shift_cost_eur_per_mwh": shift_cost_eur_per_mwh,
+        "shift_discomfort_eur_per_mw2h": shift_discomfort_eur_per_mw2h,
+        "window_start_h": window_start_h,
+        "window_end_h": window_end_h,
+        "max_curtail_percent": max_curtail_percent,
+        "curtail_cost_eur_per_mwh": curtail_cost_eur_per_mwh,
+        "price_elasticity": price_elasticity,
+        "reference_price_eur_per_mwh": reference_price_eur_per_mwh,
         "in_service": in_service,
     }
     label = next_index(net, "flexible_load", index)
@@ -136,12 +162,17 @@ def create_sop(
     *,
     sn_mva: float | Sequence[float],
     loss_factor: float | Sequence[float] = 0.0,
+    loss_standby_mw: float | Sequence[float] = 0.0,
+    loss_quadratic_per_mva: float | Sequence[float] = 0.0,
+    control_mode_ac: ControlModeAc | Sequence[ControlModeAc] = "q_mvar",
+    control_mode_dc: ControlModeDc | Sequence[ControlModeDc] = "p_mw",
     p_mw: float | Sequence[float] = 0.0,
     q_mvar: float | Sequence[float] = 0.0,
+    vm_pu: float | Sequence[float] = 1.0,
     min_q_mvar: float | Sequence[float] = nan,
     max_q_mvar: float | Sequence[float] = nan,
+    grid_forming: bool | Sequence[bool] = False,
     name: str = "",
-    loss_model: LossModel = "proportional",
     in_service: bool = True,
     index: int | None = None,
 ) -> int:
@@ -157,14 +188,28 @@ def create_sop(
         Rated apparent power.
     loss_factor : float or (terminal,) sequence of float
         Loss per apparent power, 0 to 1.
+    loss_standby_mw : float or (terminal,) sequence of float, MW
+        Loss whatever the terminal carries.
+    loss_quadratic_per_mva : float or (terminal,) sequence of float, 1/MVA
+        Loss per square of the apparent power: a terminal that carries S loses
+        ``loss_standby_mw + loss_factor S + loss_quadratic_per_mva S^2``.
+    control_mode_ac : {"q_mvar", "vm_pu"} or (terminal,) sequence
+        What `runpp` and `run_year` hold: reactive power, or the voltage of the bus as long as the
+        rating and the limits of reactive power allow.
+    control_mode_dc : {"p_mw", "vm_pu"} or (terminal,) sequence
+        What they hold on the other side: active power, or the voltage of the direct-current link;
+        that terminal, at most one, takes what the others leave. Without any, the last one in
+        service does.
     p_mw, q_mvar : float or (terminal,) sequence of float, MW and Mvar
         Set-points fed into the bus.
+    vm_pu : float or (terminal,) sequence of float, p.u.
+        Set-point of the bus voltage.
     min_q_mvar, max_q_mvar : float or (terminal,) sequence of float, Mvar
         Limits of the reactive power fed in; NaN leaves the rating as the only limit.
+    grid_forming : bool or (terminal,) sequence of bool
+        True lets a terminal form the grid, at `vm_pu`, of an island that no external grid feeds.
     name : str
         Label, need not be unique.
-    loss_model : {"proportional"}
-        Proportional: a terminal loses ``loss_factor`` times its apparent power.
     in_service : bool
         State of the whole device and of each terminal.
     index : int, optional
@@ -184,10 +229,16 @@ def create_sop(
     per_terminal = {
         "sn_mva": sn_mva,
         "loss_factor": loss_factor,
+        "loss_standby_mw": loss_standby_mw,
+        "loss_quadratic_per_mva": loss_quadratic_per_mva,
+        "control_mode_ac": control_mode_ac,
+        "control_mode_dc": control_mode_dc,
         "p_mw": p_mw,
         "q_mvar": q_mvar,
+        "vm_pu": vm_pu,
         "min_q_mvar": min_q_mvar,
         "max_q_mvar": max_q_mvar,
+        "grid_forming": grid_forming,
     }
     values = {column: spread(value, len(ends)) for column, value in per_terminal.items()}
     raise_if_any(
@@ -207,7 +258,7 @@ def create_sop(
         | {column: given[k] for column, given in values.items()}
         for k, bus in enumerate(ends)
     ]
-    row = {"name": name, "loss_model": loss_model, "in_service": in_service}
+    row = {"name": name, "in_service": in_service}
     rows_of_terminals = (range(first, first + len(ends)), terminals)
     add_rows(net, {"sop": ([label], [row]), "sop_terminal": rows_of_terminals})
     return label
@@ -306,44 +357,3 @@ def create_candidate(
     label = next_index(net, "candidate", index)
     add_rows(net, {"candidate": ([label], [row])})
     return label
-
-
-def assign(
-    net: pandapowerNet,
-    participant: int,
-    *,
-    load: int | Iterable[int] = (),
-    sgen: int | Iterable[int] = (),
-    storage: int | Iterable[int] = (),
-) -> None:
-    """Make a participant the owner of loads, generators and storages.
-
-    Parameters
-    ----------
-    net : pandapowerNet
-        Gets the column ``participant`` in the tables that are named here.
-    participant : int
-        Row of ``net.participant``, or -1 to give the elements back to the operator.
-    load, sgen, storage : int or iterable of int
-        Rows of these tables; who owned them before does so no longer.
-
-    Raises
-    ------
-    InvalidInput
-        Unknown participant or elements.
-    """
-    known = index_of(net, "participant")
-    whole = isinstance(participant, int | np.integer) and not isinstance(participant, bool)
-    if not whole or (participant != OPERATOR and participant not in known):
-        raise InvalidInput(
-            Finding(
-                table="participant",
-                rule=f"has no row {participant!r}",
-                mend=f"name an existing participant ({nearest(participant, known)}), or -1 for the"
-                " operator",
-            )
-        )
-    elements = {"load": load, "sgen": sgen, "storage": storage}
-    owned = {table: spread(rows, 1) for table, rows in elements.items()}
-    values = {"participant": participant}
-    set_columns(net, {table: (rows, values) for table, rows in owned.items() if rows})

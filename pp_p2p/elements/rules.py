@@ -5,6 +5,7 @@ Each rule reads typed frames, so that a wrong type is reported once, by the sche
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
@@ -125,7 +126,25 @@ def declared_rules(table: Table, frame: pd.DataFrame) -> Iterator[Finding]:
 
 
 def _sop_terminals(net: Net, frame: pd.DataFrame) -> Iterator[Finding]:
-    del net
+    for column, beyond in (
+        ("min_q_mvar", frame["min_q_mvar"] > frame["sn_mva"]),
+        ("max_q_mvar", frame["max_q_mvar"] < -frame["sn_mva"]),
+    ):
+        yield from _if_any(
+            frame.index,
+            beyond.to_numpy(),
+            ("sop_terminal", column),
+            "must lie within the rating",
+            "bring it within -sn_mva .. sn_mva, or raise sn_mva",
+        )
+    for at, trafo in _across_transformers(net, frame):
+        yield Finding(
+            table="sop_terminal",
+            column="bus",
+            rows=at,
+            rule=f"are the two sides of trafo {trafo}: the device would connect no two feeders",
+            mend="name a bus of another feeder, or take the transformer out of service",
+        )
     yield from _if_any(
         frame.index,
         (frame["min_q_mvar"] > frame["max_q_mvar"]).to_numpy(),
@@ -133,6 +152,39 @@ def _sop_terminals(net: Net, frame: pd.DataFrame) -> Iterator[Finding]:
         "must not be above max_q_mvar",
         "exchange the two limits",
     )
+    holds = (frame["control_mode_dc"] == "vm_pu").to_numpy() & frame["in_service"].to_numpy()
+    per_device = frame["sop"].map(Counter(frame["sop"][holds].tolist())).to_numpy()
+    yield from _if_any(
+        frame.index,
+        holds & (per_device > 1),
+        ("sop_terminal", "control_mode_dc"),
+        "must be 'vm_pu' for one terminal of a device only",
+        "let the others hold 'p_mw'",
+    )
+
+
+def _across_transformers(
+    net: Net, frame: pd.DataFrame
+) -> Iterator[tuple[tuple[object, ...], object]]:
+    """Yield the terminals of one device on both sides of a transformer, with its row.
+
+    Two converters in parallel to a transformer connect no two feeders: nearly always it is the
+    wrong bus. Where they stand for the transformer, it is out of service.
+    """
+    if "trafo" not in net or not {"hv_bus", "lv_bus", "in_service"} <= set(net["trafo"]):
+        return
+    trafo = net["trafo"][net["trafo"]["in_service"].to_numpy(dtype=np.bool_)]
+    sides = {
+        (hv, lv): label
+        for label, hv, lv in zip(trafo.index, trafo["hv_bus"], trafo["lv_bus"], strict=True)
+    }
+    if not sides:
+        return
+    for _, members in frame[frame["in_service"].to_numpy(dtype=np.bool_)].groupby("sop"):
+        for one, two in itertools.permutations(members.index.tolist(), 2):
+            ends = members["bus"].at[one], members["bus"].at[two]
+            if ends in sides:
+                yield tuple(sorted((one, two))), sides[ends]
 
 
 def _candidates(net: Net, frame: pd.DataFrame) -> Iterator[Finding]:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from pp_p2p.elements.checks import above_up_to, between, ge, gt, one_of
+from pp_p2p.elements.checks import between, ge, one_of
+from pp_p2p.elements.columns import IN_SERVICE, NAME, hour, percent, quantity, reference
 from pp_p2p.elements.schema import NONE, Column, Extension, Table
+from pp_p2p.elements.sop_tables import SOP, SOP_TERMINAL
 from pp_p2p.errors import InvalidInput, raise_if_any
 from pp_p2p.names import OPERATOR
 
@@ -26,53 +28,13 @@ SCHEMA_VERSION: Final = "1"
 SCHEMA_VERSION_KEY: Final = "p2p_schema_version"
 
 Technology = Literal["pv", "wind", "storage", "line", "switch", "sop"]
-LossModel = Literal["proportional"]
 TECHNOLOGIES: Final[tuple[str, ...]] = get_args(Technology)
-LOSS_MODELS: Final[tuple[str, ...]] = get_args(LossModel)
 
-_NAME: Final = Column(name="name", dtype="object", default="", doc="label, need not be unique")
-_IN_SERVICE: Final = Column(
-    name="in_service", dtype="bool", default=True, doc="False leaves the row out of every problem"
-)
-
-
-def _quantity(
-    name: str, unit: str, default: float, low: float, doc: str, *, positive: bool = False
-) -> Column:
-    check = gt(low) if positive else ge(low)
-    return Column(name=name, dtype="float64", unit=unit, default=default, check=check, doc=doc)
-
-
-def _percent(name: str, default: float, doc: str, *, positive: bool = False) -> Column:
-    check = above_up_to(0, 100) if positive else between(0, 100)
-    return Column(name=name, dtype="float64", unit="%", default=default, check=check, doc=doc)
-
-
-def _reference(
-    table: str,
-    doc: str,
-    *,
-    default: int | None = None,
-    needed_where: tuple[str, str] | None = None,
-    least: int = 0,
-) -> Column:
-    return Column(
-        name=table,
-        dtype="int64",
-        default=default,
-        required=default is None,
-        references=table,
-        needed_where=needed_where,
-        least=least,
-        doc=doc,
-    )
-
-
-_OWNER: Final = _reference("participant", "owner; -1 is the operator", default=OPERATOR)
-_CHARGE: Final = _percent(
+_OWNER: Final = reference("participant", "owner; -1 is the operator", default=OPERATOR)
+_CHARGE: Final = percent(
     "charge_efficiency_percent", 95.0, "energy stored per energy taken from the grid", positive=True
 )
-_DISCHARGE: Final = _percent(
+_DISCHARGE: Final = percent(
     "discharge_efficiency_percent", 95.0, "energy fed in per energy taken out", positive=True
 )
 
@@ -80,102 +42,63 @@ _PARTICIPANT: Final = Table(
     name="participant",
     doc="One who trades: a prosumer, a microgrid, a distribution substation area.",
     columns=(
-        _NAME,
-        _reference("bus", "bus at which it is metered"),
-        _quantity("max_import_mw", "MW", math.nan, 0, "most it may take; NaN is unlimited"),
-        _quantity("max_export_mw", "MW", math.nan, 0, "most it may feed in; NaN is unlimited"),
-        _quantity(
+        NAME,
+        reference("bus", "bus at which it is metered"),
+        quantity("max_import_mw", "MW", math.nan, 0, "most it may take; NaN is unlimited"),
+        quantity("max_export_mw", "MW", math.nan, 0, "most it may feed in; NaN is unlimited"),
+        quantity(
             "max_trade_mw", "MW", math.nan, 0, "most it may trade with peers; NaN is unlimited"
         ),
-        _quantity(
+        quantity(
             "bargaining_power", "1", 1.0, 0, "weight in Nash bargaining; relative", positive=True
         ),
-        _IN_SERVICE,
+        IN_SERVICE,
     ),
 )
 
 _FLEXIBLE_LOAD: Final = Table(
     name="flexible_load",
-    doc="A load that may shift its energy within the day.",
+    doc="A load that may shift its energy within the day, forgo some, or follow the price.",
     unique=("load",),
     columns=(
-        _NAME,
-        _reference("load", "the load that is flexible"),
-        _quantity("max_up_percent", "%", 0.0, 0, "most it may add to its profile"),
-        _percent("max_down_percent", 0.0, "most it may take off its profile"),
-        _quantity("shift_cost_eur_per_mwh", "EUR/MWh", 0.0, 0, "cost of each MWh shifted"),
-        _IN_SERVICE,
-    ),
-)
-
-_SOP: Final = Table(
-    name="sop",
-    doc="A soft open point: converters that share one direct-current link.",
-    columns=(
-        _NAME,
-        Column(
-            name="loss_model",
-            dtype="object",
-            default="proportional",
-            check=one_of(*LOSS_MODELS),
-            doc="proportional: a terminal loses loss_factor times its apparent power",
+        NAME,
+        reference("load", "the load that is flexible"),
+        quantity("max_up_percent", "%", 0.0, 0, "most it may add to its profile"),
+        percent("max_down_percent", 0.0, "most it may take off its profile"),
+        quantity("shift_cost_eur_per_mwh", "EUR/MWh", 0.0, 0, "cost of each MWh shifted"),
+        quantity(
+            "shift_discomfort_eur_per_mw2h",
+            "EUR/(MW2 h)",
+            0.0,
+            0,
+            "half of it times the square of the shift costs each hour",
         ),
-        _IN_SERVICE,
-    ),
-)
-
-_SOP_TERMINAL: Final = Table(
-    name="sop_terminal",
-    doc="One converter of a soft open point.",
-    unique=("sop", "bus"),
-    columns=(
-        _reference("sop", "the soft open point it belongs to", least=2),
-        _reference("bus", "bus it is connected to"),
-        Column(
-            name="sn_mva",
-            dtype="float64",
-            unit="MVA",
-            required=True,
-            check=gt(0),
-            doc="rated apparent power",
+        hour("window_start_h", 0.0, "hour of the day from which it may shift"),
+        hour(
+            "window_end_h",
+            24.0,
+            "hour of the day until which it may; energy is kept within. Before the start: over"
+            " midnight",
         ),
+        percent("max_curtail_percent", 0.0, "most it may forgo of its profile"),
+        quantity("curtail_cost_eur_per_mwh", "EUR/MWh", 0.0, 0, "discomfort of each MWh forgone"),
         Column(
-            name="loss_factor",
+            name="price_elasticity",
             dtype="float64",
             unit="1",
             default=0.0,
-            check=between(0, 1),
-            doc="loss per apparent power",
+            check=between(-10, 0),
+            doc="own-price elasticity of its profile at the reference price; 0 is none",
         ),
-        Column(
-            name="p_mw",
-            dtype="float64",
-            unit="MW",
-            default=0.0,
-            doc="set-point of active power fed into the bus",
+        quantity(
+            "reference_price_eur_per_mwh",
+            "EUR/MWh",
+            math.nan,
+            0,
+            "price at which it draws its profile; NaN is the mean purchase price of the day",
+            positive=True,
         ),
-        Column(
-            name="q_mvar",
-            dtype="float64",
-            unit="Mvar",
-            default=0.0,
-            doc="set-point of reactive power fed into the bus",
-        ),
-        Column(
-            name="min_q_mvar",
-            dtype="float64",
-            unit="Mvar",
-            default=math.nan,
-            doc="least reactive power fed in; NaN leaves the rating as the only limit",
-        ),
-        Column(
-            name="max_q_mvar",
-            dtype="float64",
-            unit="Mvar",
-            default=math.nan,
-            doc="most reactive power fed in; NaN leaves the rating as the only limit",
-        ),
-        _IN_SERVICE,
+        IN_SERVICE,
     ),
 )
 
@@ -183,8 +106,8 @@ _CANDIDATE: Final = Table(
     name="candidate",
     doc="Something that planning may build.",
     columns=(
-        _NAME,
-        _reference("bus", "bus at which it would stand"),
+        NAME,
+        reference("bus", "bus at which it would stand"),
         Column(
             name="technology",
             dtype="object",
@@ -193,10 +116,8 @@ _CANDIDATE: Final = Table(
             doc="what would be built",
         ),
         _OWNER,
-        _quantity(
-            "unit_p_mw", "MW", 0.0, 0, "rated power of one unit; needed by pv, wind, storage"
-        ),
-        _quantity("unit_e_mwh", "MWh", 0.0, 0, "energy capacity of one unit; needed by storage"),
+        quantity("unit_p_mw", "MW", 0.0, 0, "rated power of one unit; needed by pv, wind, storage"),
+        quantity("unit_e_mwh", "MWh", 0.0, 0, "energy capacity of one unit; needed by storage"),
         Column(name="max_units", dtype="int64", default=1, check=ge(0), doc="most units built"),
         Column(
             name="capex_eur_per_unit",
@@ -206,41 +127,41 @@ _CANDIDATE: Final = Table(
             check=ge(0),
             doc="investment in one unit",
         ),
-        _quantity("fixed_om_eur_per_unit_per_year", "EUR/a", 0.0, 0, "yearly cost of one unit"),
-        _quantity(
+        quantity("fixed_om_eur_per_unit_per_year", "EUR/a", 0.0, 0, "yearly cost of one unit"),
+        quantity(
             "variable_om_eur_per_mwh",
             "EUR/MWh",
             0.0,
             0,
             "cost of each MWh fed in; storage: of each MWh charged or discharged",
         ),
-        _quantity("lifetime_years", "a", 20.0, 0, "years until it is replaced", positive=True),
+        quantity("lifetime_years", "a", 20.0, 0, "years until it is replaced", positive=True),
         _CHARGE,
         _DISCHARGE,
-        _percent(
+        percent(
             "min_soc_percent",
             0.0,
             "storage: energy below is the reserve that carries an island after a fault",
         ),
-        _reference(
+        reference(
             "line",
             "technology line: the row, out of service or open, that would be built as a normally"
             " open tie; -1 is none",
             default=NONE,
             needed_where=("technology", "line"),
         ),
-        _IN_SERVICE,
+        IN_SERVICE,
     ),
 )
 
 TABLES: Final[Mapping[str, Table]] = MappingProxyType(
-    {table.name: table for table in (_PARTICIPANT, _FLEXIBLE_LOAD, _SOP, _SOP_TERMINAL, _CANDIDATE)}
+    {table.name: table for table in (_PARTICIPANT, _FLEXIBLE_LOAD, SOP, SOP_TERMINAL, _CANDIDATE)}
 )
 """Our tables by their key in the net."""
 
 _REPAIR: Final = (
-    _quantity("repair_time_h", "h", 0.0, 0, "time from fault to repair"),
-    _quantity("switching_time_h", "h", 0.0, 0, "time from fault to isolation by switching"),
+    quantity("repair_time_h", "h", 0.0, 0, "time from fault to repair"),
+    quantity("switching_time_h", "h", 0.0, 0, "time from fault to isolation by switching"),
 )
 
 EXTENSIONS: Final[Mapping[str, Extension]] = MappingProxyType(
@@ -267,15 +188,21 @@ EXTENSIONS: Final[Mapping[str, Extension]] = MappingProxyType(
                     _OWNER,
                     _CHARGE,
                     _DISCHARGE,
-                    _quantity(
+                    quantity(
                         "degradation_eur_per_mwh", "EUR/MWh", 0.0, 0, "wear for each MWh discharged"
+                    ),
+                    reference(
+                        "sop",
+                        "soft open point on whose direct-current link it stands; -1 is none, then"
+                        " it stands at its bus",
+                        default=NONE,
                     ),
                 ),
             ),
             Extension(
                 table="line",
                 columns=(
-                    _quantity(
+                    quantity(
                         "failure_rate_per_km_year", "1/(km a)", 0.0, 0, "faults per length and year"
                     ),
                     *_REPAIR,
@@ -284,8 +211,17 @@ EXTENSIONS: Final[Mapping[str, Extension]] = MappingProxyType(
             Extension(
                 table="trafo",
                 columns=(
-                    _quantity("failure_rate_per_year", "1/a", 0.0, 0, "faults per year"),
+                    quantity("failure_rate_per_year", "1/a", 0.0, 0, "faults per year"),
                     *_REPAIR,
+                    quantity(
+                        "replacement_time_h",
+                        "h",
+                        math.nan,
+                        0,
+                        "time from fault until a spare stands in its place, where that is faster"
+                        " than repair; NaN is no spare",
+                        positive=True,
+                    ),
                 ),
             ),
         )

@@ -6,6 +6,9 @@ For every node j and step t, with C(j) the branches to its children and y = g + 
     sum_{k in C(j)} Q_k = Q_in - x l_in + q_j + q_source + b_j v_j        (balance_q)
     V_min^2 <= v_j <= V_max^2,   v_source = V_source^2
 
+A soft open point that forms an island's grid fixes its voltage as a source does; its power is the
+device's own, among p_j and q_j.
+
 The terms in l are there where the formulation has losses.
 """
 
@@ -22,6 +25,8 @@ from pp_p2p.network.algebra import linear
 from pp_p2p.network.branches import Array
 from pp_p2p.network.formulation import Formulation
 from pp_p2p.network.grid import GridData
+from pp_p2p.network.on_off import Closed, add_on_off, with_own_ends
+from pp_p2p.network.tightening import PLAIN, Tightening, tighten_voltage
 
 Terms = dict[tuple[int, int], list[tuple[float, Any]]]
 
@@ -52,7 +57,20 @@ LOSS_MARGIN = 4.0
 """Flows may exceed the sum of injections by losses; at the nose of the PV curve by a factor 2."""
 
 
-def network_block(grid: GridData, formulation: Formulation, injection: Injection) -> Any:
+def flow_bound(grid: GridData, magnitude: float) -> float:
+    """Return a bound of every flow, p.u., from that of all injections of one step."""
+    shunts = float(np.abs(grid.y_shunt).sum() * np.max(grid.vm_max, initial=1.0) ** 2)
+    return LOSS_MARGIN * (magnitude + shunts) + 1e-3
+
+
+def network_block(
+    grid: GridData,
+    formulation: Formulation,
+    injection: Injection,
+    tightening: Tightening = PLAIN,
+    *,
+    closed: Closed | None = None,
+) -> Any:
     """Return a Pyomo block with the load flow of `grid` under `injection`.
 
     Parameters
@@ -61,6 +79,11 @@ def network_block(grid: GridData, formulation: Formulation, injection: Injection
     formulation : Formulation
     injection : Injection
         Its arrays set the number of steps.
+    tightening : Tightening
+        Of the cone relaxation; `pp_p2p.network.tightening.weigh_losses` adds its part of the
+        objective.
+    closed : mapping, optional
+        (branch, step) -> binary variable of a branch that may open; see `pp_p2p.network.on_off`.
 
     Returns
     -------
@@ -73,23 +96,27 @@ def network_block(grid: GridData, formulation: Formulation, injection: Injection
     block.BRANCH = pyo.RangeSet(0, grid.n_branches - 1)
     block.SOURCE = pyo.RangeSet(0, len(grid.source_node) - 1)
     block.TIME = pyo.RangeSet(0, injection.p.shape[1] - 1)
-    shunts = float(np.abs(grid.y_shunt).sum() * np.max(grid.vm_max, initial=1.0) ** 2)
-    flow_bound = LOSS_MARGIN * (injection.magnitude_bound() + shunts) + 1e-3
-    _add_voltage(block, grid)
-    flow = (-flow_bound, flow_bound)
+    most = flow_bound(grid, injection.magnitude_bound())
+    physics = grid if closed is None else with_own_ends(grid, closed)
+    _add_voltage(block, physics)
+    flow = (-most, most)
     block.p = pyo.Var(block.BRANCH, block.TIME, bounds=flow)
     block.q = pyo.Var(block.BRANCH, block.TIME, bounds=flow)
     block.p_source = pyo.Var(block.SOURCE, block.TIME, bounds=flow)
     block.q_source = pyo.Var(block.SOURCE, block.TIME, bounds=flow)
-    formulation.add_variables(block, grid, flow_bound)
-    formulation.add_branch_physics(block, grid)
-    formulation.add_branch_limits(block, grid)
+    formulation.add_variables(block, physics, most)
+    formulation.add_branch_physics(block, physics)
+    formulation.add_branch_limits(block, physics)
+    if closed is not None:
+        add_on_off(block, grid, closed)
     _add_balances(block, grid, formulation, injection)
+    tighten_voltage(block, grid, formulation, tightening)
     return block
 
 
 def _add_voltage(block: Any, grid: GridData) -> None:
     fixed = dict(zip(grid.source_node.tolist(), grid.source_vm.tolist(), strict=True))
+    fixed |= dict(zip(grid.forming_node.tolist(), grid.forming_vm.tolist(), strict=True))
 
     def bounds(_: Any, j: int, _t: int) -> tuple[float, float]:
         if j in fixed:
@@ -99,15 +126,18 @@ def _add_voltage(block: Any, grid: GridData) -> None:
     def start(_: Any, j: int, _t: int) -> float | None:
         return fixed[j] ** 2 if j in fixed else None  # a source alone is in no constraint
 
-    block.v = pyo.Var(block.BUS, block.TIME, bounds=bounds, initialize=start)
+    nodes = range(grid.n_nodes)
+    block.v = pyo.Var(nodes, block.TIME, bounds=bounds, initialize=start)
 
 
 def _add_balances(
     block: Any, grid: GridData, formulation: Formulation, injection: Injection
 ) -> None:
     tree = grid.tree
-    incoming = {int(node): k for k, node in enumerate(tree.child)}
+    incoming: dict[int, list[int]] = defaultdict(list)  # more than one where branches may open
     outgoing: dict[int, list[int]] = defaultdict(list)
+    for k, node in enumerate(tree.child):
+        incoming[int(node)].append(k)
     for k, node in enumerate(tree.parent):
         outgoing[int(node)].append(k)
     source = {int(node): k for k, node in enumerate(grid.source_node)}
@@ -119,8 +149,7 @@ def _add_balances(
             flows = getattr(b, flow)
             coefs = [-1.0] * len(outgoing[j])
             variables = [flows[k, t] for k in outgoing[j]]
-            if j in incoming:
-                k = incoming[j]
+            for k in incoming[j]:
                 coefs.append(1.0)
                 variables.append(flows[k, t])
                 if formulation.has_losses:

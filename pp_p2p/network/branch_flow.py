@@ -16,10 +16,19 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import numpy as np
 import pyomo.environ as pyo
 
 from pp_p2p.network.algebra import linear
+from pp_p2p.network.branches import Array
 from pp_p2p.network.grid import GridData
+
+
+def current_bound(grid: GridData, flow_bound: float) -> Array:
+    """Return the limit (3) of the squared current (branch,), or what `flow_bound` leaves of it."""
+    tree = grid.tree
+    lowest = tree.v_scale_parent * grid.vm_min[tree.parent] ** 2
+    return np.asarray(np.minimum(tree.i_max**2, flow_bound**2 / lowest))
 
 
 class BranchFlow:
@@ -31,13 +40,8 @@ class BranchFlow:
 
     def add_variables(self, block: Any, grid: GridData, flow_bound: float) -> None:
         """Add the squared current ``l`` with its limit (3)."""
-        tree = grid.tree
-
-        def bounds(_: Any, k: int, _t: int) -> tuple[float, float]:
-            lowest = tree.v_scale_parent[k] * grid.vm_min[tree.parent[k]] ** 2
-            return 0.0, float(min(tree.i_max[k] ** 2, flow_bound**2 / lowest))
-
-        block.l = pyo.Var(block.BRANCH, block.TIME, bounds=bounds)
+        most = current_bound(grid, flow_bound).tolist()
+        block.l = pyo.Var(block.BRANCH, block.TIME, bounds=lambda _, k, _t: (0.0, most[k]))
 
     def add_branch_physics(self, block: Any, grid: GridData) -> None:
         """Add the voltage drop (1) and the current cone (2)."""

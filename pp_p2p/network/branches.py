@@ -95,7 +95,7 @@ def line_branches(net: Any, s_base_mva: float) -> Branches:
     siemens = siemens + 2j * np.pi * net.f_hz * line.c_nf_per_km.to_numpy(float) * 1e-9
     y_half = siemens * km * parallel * z_base / 2
     rated_ka = _rating(_column(line, "max_i_ka", np.inf)) * _column(line, "df", 1.0) * parallel
-    i_max = rated_ka * _max_loading(line) * np.sqrt(3) * vn_kv / s_base_mva
+    i_max = rated_ka * max_loading(line) * np.sqrt(3) * vn_kv / s_base_mva
     return Branches(
         element=np.full(len(line), "line", dtype=object),
         index=line.index.to_numpy(np.int64),
@@ -143,7 +143,7 @@ def trafo_branches(net: Any, s_base_mva: float) -> Branches:
         y_to=y_to,
         ratio=ratio,
         shift=shift,
-        i_max=np.minimum(lv_limit, hv_limit) * _max_loading(trafo),
+        i_max=np.minimum(lv_limit, hv_limit) * max_loading(trafo),
         rated_from_ka=rated_hv_ka,
         rated_to_ka=rated_lv_ka,
     )
@@ -254,5 +254,6 @@ def _rating(ka: Array) -> Array:
     return np.where((ka >= UNLIMITED_KA) | (ka <= 0), np.inf, ka)
 
 
-def _max_loading(table: pd.DataFrame) -> Array:
+def max_loading(table: pd.DataFrame) -> Array:
+    """Return the highest loading allowed, as a part of the rating: all of it by default."""
     return _column(table, "max_loading_percent", 100.0) / 100.0

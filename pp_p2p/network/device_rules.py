@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pp_p2p.elements.tables import extension, frame
+from pp_p2p.elements.tables import TABLES, extension, frame
+from pp_p2p.elements.terminals import live_terminals
 from pp_p2p.errors import Finding
 from pp_p2p.names import OPERATOR, PROFILE_DIMS
 from pp_p2p.network.branches import Array
@@ -43,16 +44,19 @@ def device_findings(net: Any, grid: GridData, profiles: xr.Dataset) -> Iterator[
     """Yield what is wrong with `profiles` and the devices of `net`."""
     for name in _PROFILED:
         if name in profiles:
-            yield from _labels(net, profiles, name)
+            yield from label_findings(net, profiles, name, PROFILE_DIMS[name][1])
     yield from _negative_power(net, profiles)
     yield from _storage_limits(net)
+    yield from _crossed_limits(net)
     yield from _dead_devices(net, grid)
+    yield from _dead_terminals(net, grid)
 
 
-def _labels(net: Any, profiles: xr.Dataset, name: str) -> Iterator[Finding]:
-    table = PROFILE_DIMS[name][1]
+def label_findings(net: Any, profiles: xr.Dataset, name: str, table: str) -> Iterator[Finding]:
+    """Yield the labels of profile `name` that are not rows of `table`, or that come twice."""
     labels = pd.Index(profiles[name][table].to_numpy())
-    unknown = labels[~labels.isin(net[table].index)]
+    known = frame(net, table).index if table in TABLES else net[table].index
+    unknown = labels[~labels.isin(known)]
     if len(unknown):
         yield Finding(
             table="profiles",
@@ -126,6 +130,24 @@ def _storage_limits(net: Any) -> Iterator[Finding]:
             yield Finding(table="storage", column=column, rows=at, rule=rule, mend=mend)
 
 
+def _crossed_limits(net: Any) -> Iterator[Finding]:
+    rows = net.sgen[net.sgen.in_service.to_numpy(bool)]
+    rows = rows[controllable(rows)]
+    for power in ("p_mw", "q_mvar"):
+        low, high = f"min_{power}", f"max_{power}"
+        if not {low, high} <= set(rows):
+            continue
+        crossed = rows[low].astype(float) > rows[high].astype(float)
+        if crossed.any():
+            yield Finding(
+                table="sgen",
+                column=low,
+                rows=tuple(rows.index[crossed.to_numpy(bool)].tolist()),
+                rule=f"is above {high}",
+                mend="exchange the two limits",
+            )
+
+
 def _dead_devices(net: Any, grid: GridData) -> Iterator[Finding]:
     for table in ("load", "sgen", "storage"):
         rows = net[table]
@@ -139,3 +161,34 @@ def _dead_devices(net: Any, grid: GridData) -> Iterator[Finding]:
                 rule="belongs to a participant but no external grid feeds its bus",
                 mend="close the switch that feeds it, or take it out of service",
             )
+
+
+def _dead_terminals(net: Any, grid: GridData) -> Iterator[Finding]:
+    rows = live_terminals(net)
+    dead = (grid.nodes_of(rows.bus.to_numpy()) < 0) & ~rows.grid_forming.to_numpy(bool)
+    yield from unsupplied_terminals(rows.index[dead])
+
+
+def unsupplied_terminals(rows: pd.Index[Any]) -> Iterator[Finding]:
+    """Yield terminals that would drop out of their device's balance in silence."""
+    if len(rows):
+        yield Finding(
+            table="sop_terminal",
+            column="bus",
+            rows=tuple(rows.tolist()),
+            rule="is in service, but no external grid feeds its bus",
+            mend="close the switch that feeds it, let it form the grid (grid_forming), or take the"
+            " terminal out of service",
+        )
+
+
+def reference_price_findings(rows: pd.DataFrame) -> Iterator[Finding]:
+    """Yield the elastic loads `rows` that have no reference price."""
+    if len(rows):
+        yield Finding(
+            table="flexible_load",
+            column="reference_price_eur_per_mwh",
+            rows=tuple(rows.index.tolist()),
+            rule="is not given, and the profiles hold no purchase price whose mean it could be",
+            mend="give the price at which the load draws its profile",
+        )

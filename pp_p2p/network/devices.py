@@ -11,22 +11,27 @@ once never pays where energy has a positive price, so no binary variable forbids
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pyomo.environ as pyo
 
+from pp_p2p.elements.schema import NONE
 from pp_p2p.network.algebra import linear
 from pp_p2p.network.block import Injection
 from pp_p2p.network.branches import Array
 from pp_p2p.network.formulation import Formulation
 from pp_p2p.network.portfolio import FlexibleLoads, Generators, Loads, Portfolio, Storages
-from pp_p2p.network.soft_open_point import sop_block
+from pp_p2p.network.soft_open_point import Drawn, sop_block
 from pp_p2p.network.timeline import Timeline
 
 Units = Mapping[int, Any]
 """Decision variable 'units built' of device k; a device that is not a key exists already."""
+
+Bounds = dict[str, tuple[Array, Array]]
+"""Lower and upper bound (device, step) of each variable of a block."""
 
 
 def fixed_injection(
@@ -43,34 +48,78 @@ def fixed_injection(
     return Injection(p=p, q=q)
 
 
+def storage_bounds(data: Storages, line: Timeline, units: Units | None = None) -> Bounds:
+    """Return the bounds of ``charge``, ``discharge`` and ``energy``, p.u. and p.u. h."""
+    most, built = _most(len(data.index), units), _built(len(data.index), units)
+    low = np.repeat(np.where(built, 0.0, data.e_min)[:, None], line.n_steps, axis=1)
+    high = np.repeat((data.e_max * most)[:, None], line.n_steps, axis=1)
+    given = np.flatnonzero(~built & np.isfinite(data.e_start))
+    first = np.ix_(given, line.first_steps())
+    low[first] = high[first] = data.e_start[given][:, None]
+
+    def rated(power: Array) -> tuple[Array, Array]:
+        return np.zeros_like(high), np.repeat((power * most)[:, None], line.n_steps, axis=1)
+
+    return {
+        "charge": rated(data.p_charge),
+        "discharge": rated(data.p_discharge),
+        "energy": (low, high),
+    }
+
+
+def generator_bounds(data: Generators, units: Units | None = None) -> Bounds:
+    """Return the bounds of ``p`` and ``q``, p.u., of all generators: the blocks hold some."""
+    high = data.available.T * _most(len(data.index), units)[:, None]
+    ones = np.ones_like(high)
+    return {
+        "p": (np.minimum(data.p_min[:, None], high), high),
+        "q": (ones * data.q_min[:, None], ones * data.q_max[:, None]),
+    }
+
+
+def flexible_load_bounds(data: FlexibleLoads) -> Bounds:
+    """Return the bounds of ``up``, ``down``, ``curtail`` and ``response``, p.u."""
+    none = np.zeros_like(data.max_up.T)
+    return {
+        "up": (none, data.max_up.T),
+        "down": (none, data.max_down.T),
+        "curtail": (none, data.max_curtail.T),
+        "response": (-data.level.T, data.level.T),
+    }
+
+
+def _most(n: int, units: Units | None) -> Array:
+    """Return how many units of each device there may be: 1 of what exists."""
+    units = units or {}
+    return np.array([float(units[k].ub) if k in units else 1.0 for k in range(n)])
+
+
+def _built(n: int, units: Units | None) -> Array:
+    return np.isin(np.arange(n), list(units or {}))
+
+
+def _within(bounds: tuple[Array, Array]) -> Any:
+    low, high = (side.tolist() for side in bounds)
+    return lambda _, k, t: (low[k][t], high[k][t])
+
+
 def storage_block(
     data: Storages, line: Timeline, injection: Injection, units: Units | None = None
 ) -> Any:
     """Return a block with ``charge``, ``discharge`` (p.u.) and ``energy`` (p.u. h) of storage.
 
-    The net discharge is added to `injection`.
+    The net discharge is added to `injection`, but for units on the link of a soft open point.
     """
     units = units or {}
     block = pyo.Block(concrete=True)
     block.STORAGE = pyo.RangeSet(0, len(data.index) - 1)
     block.TIME = pyo.RangeSet(0, line.n_steps - 1)
 
-    def most(k: int) -> float:
-        return float(units[k].ub) if k in units else 1.0
-
-    def e_bounds(_: Any, k: int, t: int) -> tuple[float, float]:
-        start = data.e_start[k]
-        if k not in units and t % line.steps_per_day == 0 and np.isfinite(start):
-            return float(start), float(start)
-        return float(0.0 if k in units else data.e_min[k]), float(data.e_max[k] * most(k))
-
-    def within(rating: Array) -> Any:
-        return lambda _, k, _t: (0.0, float(rating[k] * most(k)))
-
+    bounds = storage_bounds(data, line, units)
     grid_of = (block.STORAGE, block.TIME)
-    block.charge = pyo.Var(*grid_of, bounds=within(data.p_charge))
-    block.discharge = pyo.Var(*grid_of, bounds=within(data.p_discharge))
-    block.energy = pyo.Var(*grid_of, bounds=e_bounds)
+    block.charge = pyo.Var(*grid_of, bounds=_within(bounds["charge"]))
+    block.discharge = pyo.Var(*grid_of, bounds=_within(bounds["discharge"]))
+    block.energy = pyo.Var(*grid_of, bounds=_within(bounds["energy"]))
 
     def storage_dynamics(b: Any, k: int, t: int) -> Any:
         gain = line.step_h * float(data.charge_efficiency[k])
@@ -85,12 +134,22 @@ def storage_block(
     block.storage_dynamics = pyo.Constraint(*grid_of, rule=storage_dynamics)
     if units:
         _limit_by_units(block, data, units)
-    for k in block.STORAGE:
+    for k in np.flatnonzero(data.sop == NONE).tolist():
         for t in block.TIME:
             terms = injection.p_terms[int(data.node[k]), t]
             terms.append((1.0, block.discharge[k, t]))
             terms.append((-1.0, block.charge[k, t]))
     return block
+
+
+def drawn_from_links(data: Storages, block: Any) -> Drawn:
+    """Return what storage takes from the links of soft open points, by device and step."""
+    drawn: dict[tuple[int, int], list[tuple[float, Any]]] = defaultdict(list)
+    for k in np.flatnonzero(data.sop != NONE).tolist():
+        for t in block.TIME:
+            terms = drawn[int(data.sop[k]), t]
+            terms += [(1.0, block.charge[k, t]), (-1.0, block.discharge[k, t])]
+    return drawn
 
 
 def _limit_by_units(block: Any, data: Storages, units: Units) -> None:
@@ -123,17 +182,10 @@ def generator_block(
     )
     block.TIME = pyo.RangeSet(0, line.n_steps - 1)
 
-    def bounds(_: Any, k: int, t: int) -> tuple[float, float]:
-        most = float(data.available[t, k] * (units[k].ub if k in units else 1.0))
-        return min(float(data.p_min[k]), most), most
-
-    block.p = pyo.Var(block.GENERATOR, block.TIME, bounds=bounds)
+    bounds = generator_bounds(data, units)
+    block.p = pyo.Var(block.GENERATOR, block.TIME, bounds=_within(bounds["p"]))
     block.REACTIVE = pyo.Set(initialize=np.flatnonzero(data.reactive).tolist())
-    block.q = pyo.Var(
-        block.REACTIVE,
-        block.TIME,
-        bounds=lambda _, k, _t: (float(data.q_min[k]), float(data.q_max[k])),
-    )
+    block.q = pyo.Var(block.REACTIVE, block.TIME, bounds=_within(bounds["q"]))
 
     def availability(b: Any, k: int, t: int) -> Any:
         per_unit = -float(data.available[t, k])
@@ -150,33 +202,51 @@ def generator_block(
 
 
 def flexible_load_block(data: FlexibleLoads, line: Timeline, injection: Injection) -> Any:
-    """Return a block with ``up`` and ``down`` (p.u.): load shifted within each day, energy kept.
+    """Return a block with what loads change (p.u.); it is taken from `injection`.
 
-    The change of load is taken from `injection`.
+    ``up`` and ``down`` shift within the window of each day, energy kept; ``curtail`` is forgone;
+    ``response`` follows the price.
     """
     block = pyo.Block(concrete=True)
     block.FLEXIBLE = pyo.RangeSet(0, len(data.index) - 1)
     block.TIME = pyo.RangeSet(0, line.n_steps - 1)
     block.DAY = pyo.RangeSet(0, line.n_days - 1)
+    block.CURTAILABLE = pyo.Set(initialize=np.flatnonzero(data.curtailable).tolist())
+    block.ELASTIC = pyo.Set(initialize=np.flatnonzero(data.elastic).tolist())
 
-    def within(limit: Array) -> Any:
-        return lambda _, k, t: (0.0, float(limit[t, k]))
-
-    block.up = pyo.Var(block.FLEXIBLE, block.TIME, bounds=within(data.max_up))
-    block.down = pyo.Var(block.FLEXIBLE, block.TIME, bounds=within(data.max_down))
+    bounds = flexible_load_bounds(data)
+    block.up = pyo.Var(block.FLEXIBLE, block.TIME, bounds=_within(bounds["up"]))
+    block.down = pyo.Var(block.FLEXIBLE, block.TIME, bounds=_within(bounds["down"]))
+    block.curtail = pyo.Var(block.CURTAILABLE, block.TIME, bounds=_within(bounds["curtail"]))
+    block.response = pyo.Var(block.ELASTIC, block.TIME, bounds=_within(bounds["response"]))
 
     def shifted_energy_kept(b: Any, k: int, day: int) -> Any:
         first = day * line.steps_per_day
         steps = range(first, first + line.steps_per_day)
         return sum(b.up[k, t] - b.down[k, t] for t in steps) == 0.0
 
+    def not_below_zero(b: Any, k: int, t: int) -> Any:
+        terms = load_change(b, k, t)
+        return linear([-c for c, _ in terms], [v for _, v in terms]) <= float(data.level[t, k])
+
     block.shifted_energy_kept = pyo.Constraint(block.FLEXIBLE, block.DAY, rule=shifted_energy_kept)
+    block.SEVERAL = pyo.Set(initialize=sorted({*block.CURTAILABLE, *block.ELASTIC}))
+    block.not_below_zero = pyo.Constraint(block.SEVERAL, block.TIME, rule=not_below_zero)
     for k in block.FLEXIBLE:
         for t in block.TIME:
             terms = injection.p_terms[int(data.node[k]), t]
-            terms.append((-1.0, block.up[k, t]))
-            terms.append((1.0, block.down[k, t]))
+            terms += [(-coef, variable) for coef, variable in load_change(block, k, t)]
     return block
+
+
+def load_change(block: Any, k: int, t: int) -> list[tuple[float, Any]]:
+    """Return what flexible load `k` draws more than its profile, as terms."""
+    terms = [(1.0, block.up[k, t]), (-1.0, block.down[k, t])]
+    if k in block.CURTAILABLE:
+        terms.append((-1.0, block.curtail[k, t]))
+    if k in block.ELASTIC:
+        terms.append((1.0, block.response[k, t]))
+    return terms
 
 
 def add_devices(
@@ -186,4 +256,10 @@ def add_devices(
     m.storage = storage_block(portfolio.storages, line, injection)
     m.generator = generator_block(portfolio.generators, line, injection)
     m.flexible = flexible_load_block(portfolio.flexible, line, injection)
-    m.sop = sop_block(portfolio.sops, injection, law=formulation.capability)
+    drawn = drawn_from_links(portfolio.storages, m.storage)
+    m.sop = sop_block(portfolio.sops, injection, drawn, law=formulation.capability)
+    # labels, for whoever must name a device
+    m.storage.rows = portfolio.storages.index.tolist()
+    m.generator.rows = portfolio.generators.index.tolist()
+    m.flexible.rows = portfolio.flexible.index.tolist()
+    m.sop.rows = portfolio.sops.index.tolist()

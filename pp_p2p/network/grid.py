@@ -7,11 +7,13 @@ them. The unit border is crossed here and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 
+from pp_p2p.elements.tables import frame
+from pp_p2p.elements.terminals import forming_terminals
 from pp_p2p.errors import Finding, UnsupportedFeature
 from pp_p2p.network.branches import (
     Array,
@@ -29,6 +31,10 @@ VM_FLOOR_PU, VM_CEILING_PU = 0.5, 1.5
 """Voltage bounds of a bus that has none of its own: every variable of a model has finite bounds."""
 
 
+def _no_island() -> Array:
+    return np.array([], dtype=np.int64)
+
+
 @dataclass(frozen=True, kw_only=True)
 class GridData:
     """Energised part of a net, per unit on `s_base_mva` and each bus's rated voltage.
@@ -36,7 +42,7 @@ class GridData:
     Parameters
     ----------
     s_base_mva : float
-        Power base: the net's own ``sn_mva``.
+        Power base.
     node_bus : (node,) of int
         Smallest pandapower bus index of each node.
     bus_node : mapping int -> int
@@ -55,6 +61,9 @@ class GridData:
         Part of the branch's current that flows through the element.
     tree : Tree
         The radial network: per branch the parent and child node, impedance and limits.
+    forming_node, forming_vm, forming_terminal : (island,)
+        Nodes at which a soft open point forms the grid of an island, the voltage (p.u.) and the
+        row of ``net.sop_terminal``.
     """
 
     s_base_mva: float
@@ -71,6 +80,14 @@ class GridData:
     branch_of: Array
     share: Array
     tree: Tree
+    forming_node: Array = field(default_factory=_no_island)
+    forming_vm: Array = field(default_factory=_no_island)
+    forming_terminal: Array = field(default_factory=_no_island)
+
+    @property
+    def root_node(self) -> Array:
+        """Nodes from which the tree grows: sources, then where islands are formed."""
+        return np.concatenate([self.source_node, self.forming_node])
 
     @property
     def n_nodes(self) -> int:
@@ -83,13 +100,15 @@ class GridData:
         return len(self.tree.parent)
 
     @classmethod
-    def from_net(cls, net: Any) -> Self:
+    def from_net(cls, net: Any, s_base_mva: float | None = None) -> Self:
         """Read a pandapower net.
 
         Parameters
         ----------
         net : pandapowerNet
             Lines, two-winding transformers with taps, shunts, switches, external grids.
+        s_base_mva : float, optional
+            Power base; without it, the net's own ``sn_mva``.
 
         Returns
         -------
@@ -104,15 +123,17 @@ class GridData:
             Where a table of ours is broken, or no external grid feeds anything.
         """
         raise_unsupported(net)
-        s_base = float(net.sn_mva)
+        s_base = float(net.sn_mva if s_base_mva is None else s_base_mva)
         live, dangling = _closed_branches(net, s_base)
         group = _fuse(net)
         nodes = _Nodes.energised(net, group, live)
         live = live.take(nodes.has(live.from_bus) & nodes.has(live.to_bus))
         y_shunt = _shunts(net, nodes, s_base) + _dangling_shunts(dangling, nodes)
         sources = _sources(net, nodes)
+        forming = frame(net, "sop_terminal").loc[nodes.forming]
+        roots = np.concatenate([sources["node"], nodes.of(forming.bus.to_numpy())])
         merged = merge_parallel(live, nodes.of(live.from_bus), nodes.of(live.to_bus))
-        tree = orient(merged, len(nodes.bus), sources["node"], live)
+        tree = orient(merged, len(nodes.bus), roots, live)
         np.add.at(y_shunt, tree.parent, tree.y_parent * tree.v_scale_parent)
         np.add.at(y_shunt, tree.child, tree.y_child * tree.v_scale_child)
         vm_min, vm_max = _voltage_limits(net, nodes)
@@ -127,6 +148,9 @@ class GridData:
             source_node=sources["node"],
             source_vm=sources["vm"],
             source_ext_grid=sources["ext_grid"],
+            forming_node=nodes.of(forming.bus.to_numpy()),
+            forming_vm=forming.vm_pu.to_numpy(float),
+            forming_terminal=nodes.forming,
             branches=live,
             branch_of=tree.position[merged.member_of],
             share=merged.share,
@@ -137,13 +161,33 @@ class GridData:
         """Return the node of each pandapower bus, -1 where the bus is not energised."""
         return np.array([self.bus_node.get(int(bus), -1) for bus in buses], dtype=np.int64)
 
+    def path_resistance(self, nodes: Array) -> Array:
+        """Return the resistance (p.u.) of the path between each two of `nodes` (node, node).
+
+        Sources are one node here: what different ones feed is connected through them.
+        """
+        above = np.full(self.n_nodes, -1)
+        above[self.tree.child] = np.arange(self.n_branches)
+        on_path = np.zeros((len(nodes), self.n_branches), dtype=bool)
+        for row, start in enumerate(nodes.tolist()):
+            branch = above[start]
+            while branch >= 0:
+                on_path[row, branch] = True
+                branch = above[self.tree.parent[branch]]
+        either = on_path[:, None, :] ^ on_path[None, :, :]
+        return np.asarray(either @ self.tree.r)
+
 
 @dataclass(frozen=True)
 class _Nodes:
-    """Energised nodes: the bus that labels each, and the node of every bus."""
+    """Energised nodes: the bus that labels each, and the node of every bus.
+
+    `forming` are the terminals that form the grid of what no external grid feeds.
+    """
 
     bus: Array
     node: Mapping[int, int]
+    forming: Array
 
     @classmethod
     def energised(cls, net: Any, group: Mapping[int, int], live: Branches) -> _Nodes:
@@ -152,10 +196,16 @@ class _Nodes:
             connected.join(group[int(a)], group[int(b)])
         ext = net.ext_grid[net.ext_grid.in_service.to_numpy(bool)]
         feeding = {connected.find(group[int(b)]) for b in ext.bus if int(b) in group}
+        forming = []
+        for terminal, bus in forming_terminals(net).items():
+            island = connected.find(group[bus]) if bus in group else None
+            if island is not None and island not in feeding:
+                feeding.add(island)
+                forming.append(terminal)
         labels = sorted({g for g in group.values() if connected.find(g) in feeding})
         position = {label: k for k, label in enumerate(labels)}
         node = {bus: position[g] for bus, g in group.items() if g in position}
-        return cls(np.array(labels, dtype=np.int64), node)
+        return cls(np.array(labels, dtype=np.int64), node, np.array(forming, dtype=np.int64))
 
     def of(self, buses: Array) -> Array:
         return np.array([self.node[int(bus)] for bus in buses], dtype=np.int64)
@@ -241,7 +291,7 @@ def _shunts(net: Any, nodes: _Nodes, s_base: float) -> Array:
 def _sources(net: Any, nodes: _Nodes) -> dict[str, Array]:
     ext = net.ext_grid[net.ext_grid.in_service.to_numpy(bool)]
     ext = ext[nodes.has(ext.bus.to_numpy())]
-    if ext.empty:
+    if ext.empty and not len(nodes.forming):
         raise UnsupportedFeature(
             "GridData",
             Finding(

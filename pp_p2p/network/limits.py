@@ -1,8 +1,14 @@
-"""Why a problem has no solution, in the words of a network planner."""
+"""Why a problem has no solution, in the words of a network planner.
+
+Limits are let go in three rounds, and the first round that leaves a feasible point names what is
+broken there: the voltages and currents of the network; those and the ratings of devices and
+accounts; those and the balances of the buses, that is, the load flow itself.
+"""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -11,7 +17,7 @@ from pp_p2p.network.branches import Array
 from pp_p2p.network.grid import GridData
 from pp_p2p.network.timeline import Timeline
 from pp_p2p.solve.compiled import CompiledProblem, compile_model, is_nonlinear
-from pp_p2p.solve.elastic import least_violations
+from pp_p2p.solve.elastic import Violations, least_violations
 from pp_p2p.solve.report import SolverConfig, SolveReport
 from pp_p2p.solve.run import run_solver
 
@@ -20,6 +26,79 @@ NOTICEABLE = 1e-5
 
 NAMED = 5
 """At most this many buses or branches are named."""
+
+
+class _Device(NamedTuple):
+    """Variables whose bounds are one kind of limit of a device, and how to speak of it."""
+
+    block: str
+    variables: tuple[str, ...]
+    limit: str
+    table: str
+    unit: str
+    mend: str
+
+
+_DEVICES: Final = (
+    _Device("sop", ("p", "k"), "ratings", "sop_terminal", "MVA", "raise sop_terminal.sn_mva"),
+    _Device(
+        "sop",
+        ("q",),
+        "reactive power limits",
+        "sop_terminal",
+        "Mvar",
+        "widen sop_terminal.min_q_mvar / max_q_mvar",
+    ),
+    _Device(
+        "generator",
+        ("p",),
+        "output limits",
+        "sgen",
+        "MW",
+        "lower sgen.min_p_mw, or raise max_p_mw or the profile",
+    ),
+    _Device(
+        "generator",
+        ("q",),
+        "reactive power limits",
+        "sgen",
+        "Mvar",
+        "widen sgen.min_q_mvar / max_q_mvar",
+    ),
+    _Device(
+        "storage",
+        ("charge", "discharge"),
+        "power limits",
+        "storage",
+        "MW",
+        "widen storage.min_p_mw / max_p_mw",
+    ),
+    _Device(
+        "storage",
+        ("energy",),
+        "energy limits",
+        "storage",
+        "MWh",
+        "widen storage.min_e_mwh / max_e_mwh",
+    ),
+    _Device(
+        "flexible",
+        ("up", "down"),
+        "shifting limits",
+        "flexible_load",
+        "MW",
+        "raise flexible_load.max_up_percent / max_down_percent",
+    ),
+    _Device(
+        "",
+        ("buy", "sell"),
+        "exchange limits",
+        "participant",
+        "MW",
+        "raise participant.max_import_mw / max_export_mw",
+    ),
+)
+"""Limits of devices; `block` of the model, or itself, whose ``rows`` are the table's labels."""
 
 
 def solve_or_explain(
@@ -54,33 +133,39 @@ def solve_or_explain(
 
 
 def explain_limits(model: Any, grid: GridData, line: Timeline) -> str:
-    """Return which voltage and current limits cannot hold, ``""`` where that is not the reason.
+    """Return which limits cannot hold, ``""`` where no limit is the reason.
 
     Parameters
     ----------
     model : pyomo.ConcreteModel
-        Infeasible, with a `network_block` as ``model.network``.
+        Infeasible, with a `network_block` as ``model.network``, and devices as
+        `pp_p2p.network.devices.add_devices` names them.
     grid : GridData
     line : Timeline
     """
-    problem = compile_model(model)
+    return explain_compiled(compile_model(model), model.network, grid, line)
+
+
+def explain_compiled(problem: CompiledProblem, network: Any, grid: GridData, line: Timeline) -> str:
+    """Return what `explain_limits` does, for the compiled `problem` of a model's `network`."""
     columns = {id(variable): k for k, variable in enumerate(problem.columns)}
     rows = {id(constraint): k for k, constraint in enumerate(problem.rows)}
-    network = model.network
-    voltages = _places(network.v, columns)
-    currents = _places(getattr(network, "l", None), columns)
-    polygons = _places(getattr(network, "current_polygon", None), rows)
-    chosen = np.array([place.position for place in (*voltages, *currents)], dtype=np.int64)
-    sides = np.array([place.position for place in polygons], dtype=np.int64)
-    broken = least_violations(problem, chosen, sides)
-    if broken is None:
-        return ""
-    overloads = [*_broken(currents, broken.columns), *_broken(polygons, broken.rows)]
-    parts = [
-        _say_voltages(problem, _worst(_broken(voltages, broken.columns)), grid, line),
-        _say_currents(_worst(overloads), grid, line),
+    groups = [
+        *_network_limits(problem, network, grid, line, columns, rows),
+        *_device_limits(network.model(), grid, line, columns),
+        *_load_flow(network, grid, line, rows),
     ]
-    return "; ".join(part for part in parts if part)
+    for least in range(3):
+        allowed = [group for group in groups if group.least <= least]
+        broken = least_violations(
+            problem,
+            _positions(g.places for g in allowed if not g.of_rows),
+            _positions(g.places for g in allowed if g.of_rows),
+        )
+        if broken is not None:
+            first = sorted(allowed, key=lambda group: -group.least)
+            return "; ".join(text for group in first if (text := group.text(broken)))
+    return ""
 
 
 class _Place(NamedTuple):
@@ -116,11 +201,101 @@ def _worst(places: list[_Place]) -> list[_Place]:
     return sorted(worst.values(), key=lambda place: -place.amount)
 
 
+class _Group(NamedTuple):
+    """Limits that are spoken of together, and the round in which they are let go first."""
+
+    least: int
+    places: list[_Place]
+    of_rows: bool
+    say: Callable[[list[_Place]], str]
+
+    def text(self, broken: Violations) -> str:
+        """Return what is broken, ``""`` where nothing is."""
+        worst = _worst(_broken(self.places, broken.rows if self.of_rows else broken.columns))
+        return self.say(worst) if worst else ""
+
+
+def _positions(groups: Any) -> Array:
+    return np.array([place.position for places in groups for place in places], dtype=np.int64)
+
+
+def _network_limits(
+    problem: CompiledProblem,
+    network: Any,
+    grid: GridData,
+    line: Timeline,
+    columns: dict[int, int],
+    rows: dict[int, int],
+) -> list[_Group]:
+    def voltages(worst: list[_Place]) -> str:
+        return _say_voltages(problem, worst, grid, line)
+
+    def lossless(worst: list[_Place]) -> str:
+        return (
+            f"with Tightening(voltage=True), {_say_voltages(problem, worst, grid, line)}; without "
+            "it, they may hold"
+        )
+
+    def currents(worst: list[_Place]) -> str:
+        return _say_currents(worst, grid, line)
+
+    return [
+        _Group(0, _places(network.v, columns), False, voltages),
+        _Group(0, _places(getattr(network, "v_hat", None), columns), False, lossless),
+        _Group(0, _places(getattr(network, "l", None), columns), False, currents),
+        _Group(0, _places(getattr(network, "current_polygon", None), rows), True, currents),
+    ]
+
+
+def _device_limits(
+    model: Any, grid: GridData, line: Timeline, columns: dict[int, int]
+) -> list[_Group]:
+    groups = []
+    for device in _DEVICES:
+        block = getattr(model, device.block, None) if device.block else model
+        labels = getattr(block, "rows", None)
+        if labels is None:
+            continue
+        places = [p for name in device.variables for p in _places(getattr(block, name), columns)]
+
+        def say(worst: list[_Place], device: _Device = device, labels: list[int] = labels) -> str:
+            named = [
+                f"{device.table} {labels[k]} by about {amount * grid.s_base_mva:.2g} "
+                f"{device.unit} ({line.label(step)})"
+                for k, step, _, amount in worst[:NAMED]
+            ]
+            what = f"the {device.limit} of {len(worst)} rows of {device.table}"
+            return f"{what} cannot hold: {', '.join(named)}; {device.mend}"
+
+        groups.append(_Group(1, places, False, say))
+    return groups
+
+
+def _load_flow(network: Any, grid: GridData, line: Timeline, rows: dict[int, int]) -> list[_Group]:
+    def balances(unit: str) -> Callable[[list[_Place]], str]:
+        def say(worst: list[_Place]) -> str:
+            named = [
+                f"bus {grid.node_bus[node]} by about {amount * grid.s_base_mva:.2g} {unit} "
+                f"({line.label(step)})"
+                for node, step, _, amount in worst[:NAMED]
+            ]
+            return (
+                f"the load flow has no solution: the power of {len(worst)} buses cannot be "
+                f"carried: {', '.join(named)}; lower the load or feed in there, or strengthen "
+                "the branches to it"
+            )
+
+        return say
+
+    return [
+        _Group(2, _places(network.balance_p, rows), True, balances("MW")),
+        _Group(2, _places(network.balance_q, rows), True, balances("Mvar")),
+    ]
+
+
 def _say_voltages(
     problem: CompiledProblem, worst: list[_Place], grid: GridData, line: Timeline
 ) -> str:
-    if not worst:
-        return ""
     named = []
     for node, step, column, amount in worst[:NAMED]:
         low, high = np.sqrt(problem.lower[column]), np.sqrt(problem.upper[column])
@@ -136,8 +311,6 @@ def _say_voltages(
 
 
 def _say_currents(worst: list[_Place], grid: GridData, line: Timeline) -> str:
-    if not worst:
-        return ""
     named = []
     for branch, step, _, _ in worst[:NAMED]:
         members = grid.branch_of == branch

@@ -32,9 +32,16 @@ _FINITE: Final = {
 
 _POSITIVE: Final = {
     "bus": ("vn_kv",),
+    "ext_grid": ("vm_pu",),
     "line": ("parallel",),
     "trafo": ("sn_mva", "vn_hv_kv", "vn_lv_kv", "vk_percent", "parallel"),
 }
+
+_RATINGS: Final = {
+    "line": ("max_loading_percent", "df"),
+    "trafo": ("max_loading_percent", "df"),
+}
+"""Columns that may be missing or NaN; where there is a number, it is above 0."""
 
 _DROP: Final = "name an existing one or drop the rows"
 
@@ -53,6 +60,15 @@ def native_findings(net: Any) -> Iterator[Finding]:
             values = _numbers(net, table, column)
             positive = np.isfinite(values) & (values > 0)
             yield from _finding(table, column, values.index[~positive], "is not a number above 0")
+    for table, columns in _RATINGS.items():
+        for column in columns:
+            if column in net[table]:
+                values = _numbers(net, table, column)
+                yield from _finding(table, column, values.index[values <= 0], "is not above 0")
+    if "max_i_ka" in net.line:
+        rated = _numbers(net, "line", "max_i_ka")
+        rule = "is below 0 (0, NaN and 99999 mean that there is no limit)"
+        yield from _finding("line", "max_i_ka", rated.index[rated < 0], rule)
     trafo = _in_service(net, "trafo")
     too_small = trafo.index[trafo.vk_percent < trafo.vkr_percent]
     yield from _finding("trafo", "vk_percent", too_small, "is below vkr_percent")

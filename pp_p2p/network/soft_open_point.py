@@ -1,40 +1,55 @@
 """Soft open points: converters on one direct-current link.
 
-Terminal i feeds p_i, q_i into its bus and loses L_i; for the terminals I of one device and every
-step
+Terminal i feeds p_i, q_i into its bus and loses L_i; storage k on the link takes c_k - d_k. For
+the terminals I and the storage K of one device and every step
 
-    sum_{i in I} (p_i + L_i) = 0                                          (sop_balance)
+    sum_{i in I} (p_i + L_i) + sum_{k in K} (c_k - d_k) = 0               (sop_balance)
     p_i^2 + q_i^2 <= k_i^2,   k_i <= S_i,   Qmin_i <= q_i <= Qmax_i        (sop_capability)
-    L_i = A_i k_i                                                         (sop_loss)
+    L_i = c0_i + c1_i k_i + c2_i m_i,   k_i^2 <= m_i                       (sop_square)
 
-The cone is exact where losses cost something: then k_i is the apparent power. In the exact
-formulation k_i = sqrt(p_i^2 + q_i^2 + APEX^2), smooth where the device idles; in the linear one it
-is a polygon. A soft open point closes no loop: radiality does not see it.
+The cones are exact where losses cost something: then k_i is the apparent power and m_i its
+square. In the exact formulation k_i = sqrt(p_i^2 + q_i^2 + APEX^2), smooth where the device
+idles; in the linear one both are polygons. A soft open point closes no loop: radiality does not
+see it.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyomo.environ as pyo
 
 from pp_p2p.network.algebra import linear
-from pp_p2p.network.block import Injection
 from pp_p2p.network.lindistflow import POLYGON_SIDES
 from pp_p2p.network.sop_data import SoftOpenPoints
+
+if TYPE_CHECKING:
+    from pp_p2p.network.block import Injection
 
 APEX: Final = 1e-4
 """Apparent power (p.u.) that the exact law adds in quadrature: its derivative exists at 0."""
 
 
-def sop_block(data: SoftOpenPoints, injection: Injection, *, law: str) -> Any:
+TANGENTS: Final = 8
+"""Tangents that stand for the square of the apparent power in the linear formulation."""
+
+Drawn = Mapping[tuple[int, int], list[tuple[float, Any]]]
+"""What storage on the link of a device takes at a step: pairs of coefficient and variable."""
+
+
+def sop_block(data: SoftOpenPoints, injection: Injection, drawn: Drawn, *, law: str) -> Any:
     """Return a block with ``p``, ``q`` and ``k`` (terminal, step), p.u.; adds to `injection`.
+
+    ``m`` is there for the terminals with quadratic losses.
 
     Parameters
     ----------
     data : SoftOpenPoints
     injection : Injection
+    drawn : mapping
+        Power of storage on the links, by device and step.
     law : {"cone", "exact", "polygon"}
         How apparent power is written.
     """
@@ -46,20 +61,36 @@ def sop_block(data: SoftOpenPoints, injection: Injection, *, law: str) -> Any:
     block.p = pyo.Var(*over, bounds=lambda _, i, _t: (-s[i], s[i]))
     block.q = pyo.Var(*over, bounds=lambda _, i, _t: (q_min[i], q_max[i]))
     block.k = pyo.Var(*over, bounds=lambda _, i, _t: (0.0, s[i]))
+    block.SQUARED = pyo.Set(initialize=np.flatnonzero(data.law.quadratic).tolist())
+    block.m = pyo.Var(block.SQUARED, block.TIME, bounds=lambda _, i, _t: (0.0, s[i] ** 2))
     devices = {int(d): np.flatnonzero(data.device == d).tolist() for d in np.unique(data.device)}
 
     def sop_balance(b: Any, device: int, t: int) -> Any:
         members = devices[device]
-        coefs = [1.0] * len(members) + [float(data.loss_factor[i]) for i in members]
-        return linear(coefs, [b.p[i, t] for i in members] + [b.k[i, t] for i in members]) == 0.0
+        terms = [(1.0, b.p[i, t]) for i in members]
+        terms += [term for i in members for term in loss_terms(b, data, i, t)]
+        terms += drawn.get((device, t), ())
+        standby = float(data.law.standby[members].sum())
+        return linear([c for c, _ in terms], [v for _, v in terms]) == -standby
 
     block.sop_balance = pyo.Constraint(list(devices), block.TIME, rule=sop_balance)
     _CAPABILITY[law](block, over, data)
+    _SQUARE[law](block, data)
     for i in block.TERMINAL:
         for t in block.TIME:
             injection.p_terms[int(data.node[i]), t].append((1.0, block.p[i, t]))
             injection.q_terms[int(data.node[i]), t].append((1.0, block.q[i, t]))
     return block
+
+
+def loss_terms(block: Any, data: SoftOpenPoints, i: int, t: int) -> list[tuple[float, Any]]:
+    """Return the losses of terminal `i` at step `t`, but for the standby part, as terms."""
+    terms = []
+    if data.law.factor[i]:
+        terms.append((float(data.law.factor[i]), block.k[i, t]))
+    if data.law.quadratic[i]:
+        terms.append((float(data.law.quadratic[i]), block.m[i, t]))
+    return terms
 
 
 def _cone(block: Any, over: tuple[Any, Any], _: SoftOpenPoints) -> None:
@@ -71,7 +102,7 @@ def _cone(block: Any, over: tuple[Any, Any], _: SoftOpenPoints) -> None:
 def _exact(block: Any, over: tuple[Any, Any], data: SoftOpenPoints) -> None:
     def law(b: Any, i: int, t: int) -> Any:
         square = b.p[i, t] ** 2 + b.q[i, t] ** 2
-        if data.loss_factor[i] == 0.0:  # nothing hangs on k but the rating
+        if data.law.factor[i] == 0.0:  # nothing hangs on k but the rating
             return square <= b.k[i, t] ** 2
         return b.k[i, t] == (square + APEX**2) ** 0.5  # squared, it is singular at the apex
 
@@ -90,4 +121,29 @@ def _polygon(block: Any, over: tuple[Any, Any], _: SoftOpenPoints) -> None:
     block.sop_capability = pyo.Constraint(*over, range(POLYGON_SIDES), rule=side)
 
 
+def _square_cone(block: Any, _: SoftOpenPoints) -> None:
+    block.sop_square = pyo.Constraint(
+        block.SQUARED, block.TIME, rule=lambda b, i, t: b.k[i, t] ** 2 - b.m[i, t] <= 0.0
+    )
+
+
+def _square_exact(block: Any, _: SoftOpenPoints) -> None:
+    block.sop_square = pyo.Constraint(
+        block.SQUARED,
+        block.TIME,
+        rule=lambda b, i, t: b.p[i, t] ** 2 + b.q[i, t] ** 2 == b.m[i, t],
+    )
+
+
+def _square_tangents(block: Any, data: SoftOpenPoints) -> None:
+    touch = (np.arange(TANGENTS) + 0.5) / TANGENTS
+
+    def tangent(b: Any, i: int, t: int, n: int) -> Any:
+        at = float(touch[n] * data.s_max[i])
+        return linear([2.0 * at, -1.0], [b.k[i, t], b.m[i, t]]) <= at**2
+
+    block.sop_square = pyo.Constraint(block.SQUARED, block.TIME, range(TANGENTS), rule=tangent)
+
+
+_SQUARE: Final = {"cone": _square_cone, "exact": _square_exact, "polygon": _square_tangents}
 _CAPABILITY: Final = {"cone": _cone, "exact": _exact, "polygon": _polygon}

@@ -77,18 +77,21 @@ def relaxation_gaps(grid: GridData, flows: FlowSolution) -> Array:
     return gap
 
 
-def converter_slack(m: Any, portfolio: Portfolio) -> float:
-    """Return the largest ``k^2 - p^2 - q^2`` of a lossy converter: zero where its cone is tight."""
-    sop = m.sop
-    lossy = [i for i in sop.TERMINAL if portfolio.sops.loss_factor[i] > 0]
-    return max(
-        (
-            sop.k[i, t].value ** 2 - sop.p[i, t].value ** 2 - sop.q[i, t].value ** 2
-            for i in lossy
-            for t in sop.TIME
-        ),
-        default=0.0,
-    )
+def converter_slack(m: Any, portfolio: Portfolio) -> Array:
+    """Return the slack of the converters' cones (step, terminal), p.u.: zero where they are tight.
+
+    That is ``k^2 - p^2 - q^2``, or ``m - p^2 - q^2`` with quadratic losses. A converter without
+    losses has none: nothing hangs on its ``k``.
+    """
+    sop, law = m.sop, portfolio.sops.law
+    slack = np.zeros((len(sop.TIME), len(law.factor)))
+    for i in np.flatnonzero((law.factor > 0) | (law.quadratic > 0)).tolist():
+        for t in sop.TIME:
+            p, q = sop.p[i, t].value, sop.q[i, t].value
+            squares = [sop.k[i, t].value ** 2] if law.factor[i] > 0 else []
+            squares += [sop.m[i, t].value] if law.quadratic[i] > 0 else []
+            slack[t, i] = max(squares) - p**2 - q**2
+    return slack
 
 
 def losses_mw(grid: GridData, flows: FlowSolution) -> Array:
@@ -177,7 +180,17 @@ def label_devices(m: Any, portfolio: Portfolio, grid: GridData, line: Timeline) 
         rows(variable, m.storage.STORAGE) for variable in (m.storage.charge, m.storage.discharge)
     )
     shifted = rows(m.flexible.up, m.flexible.FLEXIBLE) - rows(m.flexible.down, m.flexible.FLEXIBLE)
-    apparent = rows(m.sop.k, m.sop.TERMINAL)
+    curtailed, response = np.zeros_like(shifted), np.zeros_like(shifted)
+    for target, variable, keys in (
+        (curtailed, m.flexible.curtail, list(m.flexible.CURTAILABLE)),
+        (response, m.flexible.response, list(m.flexible.ELASTIC)),
+    ):
+        if keys:
+            target[keys] = rows(variable, keys)
+    law = p.sops.law
+    lost = law.standby[:, None] * base + law.factor[:, None] * rows(m.sop.k, m.sop.TERMINAL)
+    squared = list(m.sop.SQUARED)
+    lost[squared] += law.quadratic[squared, None] * rows(m.sop.m, squared)
     table: dict[str, tuple[str, Array]] = {
         "sgen_p_mw": ("sgen", output),
         "sgen_q_mvar": ("sgen", reactive),
@@ -185,9 +198,11 @@ def label_devices(m: Any, portfolio: Portfolio, grid: GridData, line: Timeline) 
         "storage_p_mw": ("storage", charge - discharge),
         "storage_energy_mwh": ("storage", rows(m.storage.energy, m.storage.STORAGE)),
         "load_shift_mw": ("flexible_load", shifted),
+        "load_curtailed_mw": ("flexible_load", curtailed),
+        "load_response_mw": ("flexible_load", response),
         "sop_p_mw": ("sop_terminal", rows(m.sop.p, m.sop.TERMINAL)),
         "sop_q_mvar": ("sop_terminal", rows(m.sop.q, m.sop.TERMINAL)),
-        "sop_loss_mw": ("sop_terminal", apparent * p.sops.loss_factor[:, None]),
+        "sop_loss_mw": ("sop_terminal", lost),
     }
     shaped = {
         name: ((dim, *line.dims), values.reshape(len(values), *line.shape))

@@ -7,8 +7,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from pp_p2p.elements.tables import frame
+from pp_p2p.elements.terminals import live_terminals
 from pp_p2p.network.branches import Array
+from pp_p2p.network.converter_losses import LossLaw
 from pp_p2p.network.grid import GridData
 
 
@@ -21,18 +22,16 @@ class SoftOpenPoints:
     bus: Array
     node: Array
     s_max: Array
-    loss_factor: Array
+    law: LossLaw
     q_min: Array
     q_max: Array
 
     @classmethod
     def from_net(cls, net: Any, grid: GridData) -> Self:
         """Read the terminals that are in service, with their device, on energised buses."""
-        device, terminal = frame(net, "sop"), frame(net, "sop_terminal")
-        active = device.index[device.in_service.to_numpy(bool)]
+        terminal = live_terminals(net)
         node = grid.nodes_of(terminal.bus.to_numpy())
-        live = terminal.in_service.to_numpy(bool) & np.isin(terminal["sop"], active) & (node >= 0)
-        rows, base = terminal[live], grid.s_base_mva
+        rows, base = terminal[node >= 0], grid.s_base_mva
         s_max = rows.sn_mva.to_numpy(float) / base
         q_min = rows.min_q_mvar.astype(float).to_numpy() / base
         q_max = rows.max_q_mvar.astype(float).to_numpy() / base
@@ -40,9 +39,13 @@ class SoftOpenPoints:
             index=rows.index.to_numpy(np.int64),
             device=rows["sop"].to_numpy(np.int64),
             bus=rows.bus.to_numpy(np.int64),
-            node=node[live],
+            node=node[node >= 0],
             s_max=s_max,
-            loss_factor=rows.loss_factor.to_numpy(float),
+            law=LossLaw(
+                standby=rows.loss_standby_mw.to_numpy(float) / base,
+                factor=rows.loss_factor.to_numpy(float),
+                quadratic=rows.loss_quadratic_per_mva.to_numpy(float) * base,
+            ),
             q_min=np.where(np.isnan(q_min), -s_max, np.maximum(q_min, -s_max)),
             q_max=np.where(np.isnan(q_max), s_max, np.minimum(q_max, s_max)),
         )

@@ -6,6 +6,7 @@ multi-period copy of any problem.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -14,10 +15,13 @@ import numpy as np
 import xarray as xr
 
 from pp_p2p.errors import Finding, InvalidInput, raise_if_any
-from pp_p2p.names import DAY, HOUR, PROFILE_DIMS, TIME
+from pp_p2p.names import DAY, HOUR, PROFILE_DIMS, SCENARIO, SET_POINT_DIMS, TIME
 from pp_p2p.network.branches import Array
 
 _NS_PER_H = 3_600e9
+
+PROBABILITY_TOLERANCE = 1e-6
+"""Rounding that is left to the sum of probabilities."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +39,8 @@ class Timeline:
     weight : (day,) of float
         How many days of the year each block stands for; 1 where a day stands for itself.
     dims : tuple of str
-        ``("time",)`` or ``("day", "hour")``: dimensions of a result.
+        ``("time",)``, ``("day", "hour")`` or ``("scenario", "time")``: dimensions of a result.
+        Scenarios of one day are days whose weights are their probabilities.
     coords : mapping
         Coordinates of those dimensions.
     """
@@ -71,6 +76,17 @@ class Timeline:
         """Return the first step of every day."""
         return np.arange(self.n_days) * self.steps_per_day
 
+    @property
+    def hour_of_day(self) -> Array:
+        """Hour of the day (step,) at which each step begins."""
+        last = self.coords[self.dims[-1]]
+        if np.issubdtype(last.dtype, np.datetime64):
+            hours = (last - last.astype("datetime64[D]")).astype("timedelta64[ns]").astype(float)
+            hours = hours / _NS_PER_H
+        else:
+            hours = last.astype(float)
+        return np.tile(np.mod(hours, 24.0), self.n_steps // len(last))
+
     def label(self, step: int) -> str:
         """Return the name of `step`: ``time 2016-01-01T00``, ``day 0, hour 12.0``."""
         position = np.unravel_index(step, self.shape)
@@ -78,19 +94,28 @@ class Timeline:
         return ", ".join(f"{dim} {self.coords[dim][k]}" for dim, k in named)
 
     def array(self, profiles: xr.Dataset, name: str) -> Array:
-        """Return variable `name` as (step,) or (step, element) floats."""
-        values = profiles[name].transpose(*self.dims, ...).to_numpy().astype(float)
+        """Return variable `name` as (step,) or (step, element) floats.
+
+        What does not depend on the scenario is the same in each.
+        """
+        given = profiles[name]
+        if SCENARIO in self.dims and SCENARIO not in given.dims:
+            given = given.expand_dims({SCENARIO: self.coords[SCENARIO]})
+        values = given.transpose(*self.dims, ...).to_numpy().astype(float)
         return values.reshape(self.n_steps, *values.shape[len(self.dims) :])
 
     @classmethod
     def from_profiles(cls, profiles: xr.Dataset) -> Self:
         """Read the time axis of `profiles`: ``time`` (stamps or hours), or ``day`` and ``hour``.
 
+        With a dim ``scenario`` beside ``time``, each scenario is one way that the time may go, with
+        its ``probability(scenario)``.
+
         Raises
         ------
         InvalidInput
             Neither of both, no step at all, uneven steps, a weight below zero, a profile with
-            other dims than `PROFILE_DIMS` says, or a value that is not finite.
+            other dims than `pp_p2p.names` says, or a value that is not finite.
         """
         if {DAY, HOUR} <= set(profiles.dims):
             line = cls._of_days(profiles)
@@ -141,7 +166,7 @@ class Timeline:
                     )
                 )
             step_h = float(steps[0])
-        return cls(
+        one = cls(
             n_days=1,
             steps_per_day=len(stamps),
             step_h=step_h,
@@ -149,6 +174,34 @@ class Timeline:
             dims=(TIME,),
             coords={TIME: stamps},
         )
+        if SCENARIO not in profiles.dims:
+            return one
+        weight = _probabilities(profiles)
+        return dataclasses.replace(
+            one,
+            n_days=len(weight),
+            weight=weight,
+            dims=(SCENARIO, TIME),
+            coords={SCENARIO: profiles[SCENARIO].to_numpy(), TIME: stamps},
+        )
+
+
+def _probabilities(profiles: xr.Dataset) -> Array:
+    """Return the probability of each scenario; equal where none is given."""
+    count = profiles.sizes[SCENARIO]
+    if "probability" not in profiles:
+        return np.full(count, 1.0 / max(count, 1))
+    weight = profiles["probability"].to_numpy().astype(float)
+    if weight.shape != (count,) or abs(weight.sum() - 1.0) > PROBABILITY_TOLERANCE:
+        raise InvalidInput(
+            Finding(
+                table="profiles",
+                column="probability",
+                rule=f"has the shape {weight.shape} and sums to {weight.sum():.6g}",
+                mend="give one probability for each scenario, summing to 1",
+            )
+        )
+    return weight
 
 
 def read_prices(profiles: xr.Dataset, line: Timeline) -> tuple[Array, Array]:
@@ -199,12 +252,12 @@ def _of_the_axis(line: Timeline) -> list[Finding]:
 
 def _not_finite(profiles: xr.Dataset, line: Timeline) -> list[Finding]:
     found = []
-    for name in PROFILE_DIMS:
+    for name, dims in {**PROFILE_DIMS, **SET_POINT_DIMS}.items():
         if name not in profiles:
             continue
-        wanted = {*line.dims, *PROFILE_DIMS[name][1:]}
+        wanted = {*line.dims, *dims[1:]}
         have = {str(dim) for dim in profiles[name].dims}
-        if have != wanted:
+        if have not in (wanted, wanted - {SCENARIO}):
             found.append(
                 Finding(
                     table="profiles",

@@ -1,28 +1,41 @@
 """`runpp`: pandapower's own Newton power flow, with soft open points.
 
-Terminal i of a device feeds its set point p_i + jq_i into the grid and loses
-L_i = A_i |p_i + jq_i|. The last terminal in service holds the voltage of the direct-current link:
-its active power is what the others leave,
+The balance of each device and who closes it is `pp_p2p.operation.terminal_state`. In the grid a
+terminal is
 
-    p + A sqrt(p^2 + q^2) = c,   c = - sum_{others} (p_i + L_i)                          (1)
-    p = (c - A sqrt(c^2 + (1 - A^2) q^2)) / (1 - A^2)                                     (2)
+    a static generator              where it holds q_mvar
+    a generator                     where it holds vm_pu, until its reactive power meets a limit
+    an external grid                where it forms an island that nothing else feeds
 
-(2) solves (1) exactly, so that the device balances to rounding. Nothing iterates: each terminal is
-one static generator of the power flow, and any of pandapower's algorithms can be used.
+so that any of pandapower's algorithms can be used. Where nothing but set points enters the
+balance, it is closed beforehand (`pp_p2p.network.converter_losses`) and one power flow is enough;
+else power flows alternate with it until the balancing power rests: losses are a small part of what
+is transferred, so that each round gains about two digits.
 """
 
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandapower as pp
 import pandas as pd
 
-from pp_p2p.elements.tables import frame
 from pp_p2p.elements.validate import findings
-from pp_p2p.errors import Finding, raise_if_any
+from pp_p2p.errors import NotConverged, raise_if_any
+from pp_p2p.operation.terminal_state import (
+    TerminalState,
+    overloads,
+    storage_on_links,
+    terminal_state,
+)
+
+REST_MW: Final = 1e-10
+"""Change of a balancing power at which (1) counts as closed."""
+
+MOST_ROUNDS: Final = 40
+"""Rounds of power flow and balance before giving up."""
 
 
 def runpp(net: Any, **kwargs: Any) -> None:
@@ -32,80 +45,112 @@ def runpp(net: Any, **kwargs: Any) -> None:
     ----------
     net : pandapowerNet
         Its ``res_`` tables are filled as by pandapower; ``res_sop_terminal`` (``p_mw``, ``q_mvar``
-        fed into the bus, ``loss_mw``, ``vm_pu``, ``loading_percent``) and ``res_sop``
-        (``loss_mw``) beside them. Nothing else changes.
+        fed into the bus, ``loss_mw``, ``vm_pu``, ``loading_percent``, ``role`` that it played) and
+        ``res_sop`` (``loss_mw``, ``p_storage_mw`` drawn by storage on the link) beside them.
+        Nothing else changes.
     **kwargs
         Handed to ``pandapower.runpp``.
 
     Raises
     ------
     InvalidInput
-        A broken table, or a set point above the rating of its terminal.
+        A broken table, a set point above the rating of its terminal, a device without a terminal
+        that could balance it, or a terminal on a bus that nothing feeds.
     LoadflowNotConverged
         As pandapower raises it.
+    NotConverged
+        Power flow and balance of the devices do not come to rest.
     """
     raise_if_any(findings(net))
-    terminals = closed_set_points(net)
-    raise_if_any(_overloads(terminals))
-    with_terminals = copy.deepcopy(net)
-    rows = [
-        pp.create_sgen(with_terminals, bus, p_mw=p, q_mvar=q)
-        for bus, p, q in zip(
-            terminals.bus.tolist(),
-            terminals.p_mw.tolist(),
-            terminals.q_mvar.tolist(),
-            strict=True,
+    state = terminal_state(net)
+    alternating = _Alternating(net, state, kwargs)
+    alternating.run()
+    raise_if_any(overloads(state))
+    alternating.write(net)
+
+
+class _Alternating:
+    """Power flows of a copy of the net, in turn with the balance of the devices."""
+
+    def __init__(self, net: Any, state: TerminalState, options: dict[str, Any]) -> None:
+        self._net, self._state, self._options = copy.deepcopy(net), state, options
+        self._net.storage.loc[storage_on_links(net), "in_service"] = False
+        self._rows: dict[str, list[int]] = {"sgen": [], "gen": [], "ext_grid": []}
+
+    def run(self) -> None:
+        """Alternate until the balancing powers rest."""
+        state, history = self._state, []
+        for _ in range(MOST_ROUNDS):
+            self._place_terminals()
+            pp.runpp(self._net, **self._options)
+            if state.settled_beforehand:
+                return
+            self._read_back()
+            limited = bool(state.give_way())
+            history.append(float(state.close()))
+            if np.isnan(state.p).any():
+                raise_if_any(overloads(state))
+            if history[-1] <= REST_MW and not limited:
+                return
+        raise NotConverged(
+            f"power flow and balance of the soft open points did not come to rest in {MOST_ROUNDS}"
+            f" rounds; the balancing power still moves by {history[-1]:.2g} MW",
+            history=history,
         )
-    ]
-    pp.runpp(with_terminals, **kwargs)
-    for name in [key for key in with_terminals if str(key).startswith("res_")]:
-        net[name] = with_terminals[name]
-    net.res_sgen = net.res_sgen.drop(index=rows)
-    net.converged = with_terminals.converged
-    vm_pu = net.res_bus.vm_pu.reindex(terminals.bus).to_numpy()
-    net["res_sop_terminal"] = terminals[["p_mw", "q_mvar", "loss_mw"]].assign(
-        vm_pu=vm_pu, loading_percent=terminals.loading_percent
-    )
-    net["res_sop"] = terminals.groupby("sop")[["loss_mw"]].sum()
 
-
-def closed_set_points(net: Any) -> pd.DataFrame:
-    """Return the terminals in service with the set points that balance each device.
-
-    Returns
-    -------
-    DataFrame
-        Index and columns of ``net.sop_terminal``, with ``p_mw`` of the last terminal of each device
-        by (2), ``loss_mw`` and ``loading_percent``.
-    """
-    device, terminal = frame(net, "sop"), frame(net, "sop_terminal")
-    active = device.index[device.in_service.to_numpy(bool)]
-    live = terminal.in_service.to_numpy(bool) & terminal["sop"].isin(active).to_numpy(bool)
-    rows = terminal[live].copy()
-    for _, members in rows.groupby("sop"):
-        others, last = members.iloc[:-1], members.iloc[-1]
-        apparent = np.hypot(others.p_mw.to_numpy(float), others.q_mvar.to_numpy(float))
-        c = -float((others.p_mw + others.loss_factor * apparent).sum())
-        a, q = float(last.loss_factor), float(last.q_mvar)
-        rest = 1.0 - a**2
-        p = (c - a * np.sqrt(c**2 + rest * q**2)) / rest
-        rows.loc[members.index[-1], "p_mw"] = p
-    apparent = np.hypot(rows.p_mw.to_numpy(float), rows.q_mvar.to_numpy(float))
-    rows["loss_mw"] = rows.loss_factor.to_numpy(float) * apparent
-    rows["loading_percent"] = 100.0 * apparent / rows.sn_mva.to_numpy(float)
-    return rows
-
-
-def _overloads(terminals: pd.DataFrame) -> list[Finding]:
-    over = terminals.index[terminals.loading_percent.to_numpy(float) > 100.0 + 1e-6]
-    if not len(over):
-        return []
-    return [
-        Finding(
-            table="sop_terminal",
-            column="sn_mva",
-            rows=tuple(over.tolist()),
-            rule="is below the apparent power of the set point, losses of the device included",
-            mend="lower p_mw and q_mvar of the device, or raise sn_mva",
+    def write(self, net: Any) -> None:
+        """Hand the results over to `net`."""
+        solved, state = self._net, self._state
+        for name in [key for key in solved if str(key).startswith("res_")]:
+            added = self._rows.get(str(name).removeprefix("res_"), [])
+            net[name] = solved[name].drop(index=added) if added else solved[name]
+        net.converged = solved.converged
+        rows = state.rows
+        loading = np.hypot(state.p, state.q) / rows.sn_mva.to_numpy(float)
+        net["res_sop_terminal"] = pd.DataFrame(
+            {
+                "p_mw": state.p,
+                "q_mvar": state.q,
+                "loss_mw": state.losses,
+                "vm_pu": net.res_bus.vm_pu.reindex(rows.bus).to_numpy(),
+                "loading_percent": 100.0 * loading,
+                "role": state.roles(),
+            },
+            index=rows.index,
         )
-    ]
+        by_device = pd.DataFrame(
+            {"loss_mw": state.losses, "p_storage_mw": -state.p - state.losses}, index=rows["sop"]
+        )
+        net["res_sop"] = by_device.groupby(level=0).sum()  # storage draws what terminals leave
+
+    def _place_terminals(self) -> None:
+        """Write the terminals into the copy as elements of pandapower's."""
+        for table, rows in self._rows.items():
+            self._net[table] = self._net[table].drop(index=rows)
+        state = self._state
+        kinds = np.where(state.forming, "ext_grid", np.where(state.holds_voltage, "gen", "sgen"))
+        self._rows = {table: [] for table in self._rows}
+        vm, rated = (state.rows[c].to_numpy(float) for c in ("vm_pu", "sn_mva"))
+        for k, (kind, bus) in enumerate(zip(kinds, state.rows.bus.tolist(), strict=True)):
+            set_point = {
+                "sgen": {"p_mw": float(state.p[k]), "q_mvar": float(state.q[k])},
+                "gen": {
+                    "p_mw": float(state.p[k]),
+                    "vm_pu": float(vm[k]),
+                    # not enforced; without any, pandapower shares 1e9 Mvar and loses digits
+                    "min_q_mvar": -float(rated[k]),
+                    "max_q_mvar": float(rated[k]),
+                },
+                "ext_grid": {"vm_pu": float(vm[k])},
+            }[str(kind)]
+            row = getattr(pp, f"create_{kind}")(self._net, bus, **set_point)
+            self._rows[str(kind)].append(row)
+
+    def _read_back(self) -> None:
+        state, solved = self._state, self._net
+        if state.holds_voltage.any():
+            state.q[state.holds_voltage] = solved.res_gen.q_mvar.loc[self._rows["gen"]]
+        if state.forming.any():
+            formed = solved.res_ext_grid.loc[self._rows["ext_grid"]]
+            state.p[state.forming] = formed.p_mw
+            state.q[state.forming] = formed.q_mvar

@@ -17,12 +17,14 @@ import numpy.typing as npt
 import pyomo.environ as pyo
 import scipy.sparse as sp
 from pyomo.common.errors import InfeasibleConstraintException, InvalidExpressionError
+from pyomo.common.gc_manager import PauseGC
 from pyomo.common.modeling import unique_component_name
 from pyomo.repn import generate_standard_repn
 from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 from scipy.sparse.linalg import splu
 
 from pp_p2p.errors import NoSolution, SolverCannot
+from pp_p2p.solve.cones import Cones, column_of
 from pp_p2p.solve.report import ProblemClass
 
 Array = npt.NDArray[Any]
@@ -77,10 +79,15 @@ class CompiledProblem:
         if len(self.cone_sizes):
             return ProblemClass.MISOCP if self.integer.any() else ProblemClass.SOCP
         if self.quadratic is not None:
-            if self.integer.any():
-                raise SolverCannot("no solver here takes integers and a quadratic objective")
-            return ProblemClass.QP
+            return ProblemClass.MIQP if self.integer.any() else ProblemClass.QP
         return ProblemClass.MILP if self.integer.any() else ProblemClass.LP
+
+    def same_structure(self, other: CompiledProblem) -> bool:
+        """Tell whether `other` differs in vectors alone (``dataclasses.replace`` makes such)."""
+        return all(
+            getattr(self, name) is getattr(other, name)
+            for name in ("matrix", "quadratic", "cone_matrix", "cone_sizes", "integer")
+        )
 
     def objective(self, x: Array) -> float:
         """Return the objective at `x`."""
@@ -102,10 +109,11 @@ def compile_model(model: Any) -> CompiledProblem:
         A constraint without variables that does not hold.
     """
     try:
-        try:
-            return _compile(model, list(_quadratic_constraints(model, by_first=True)))
-        except InvalidExpressionError:  # a container holds more than one law: look at every member
-            return _compile(model, list(_quadratic_constraints(model, by_first=False)))
+        with PauseGC():  # hundreds of thousands of small objects, none of them garbage
+            try:
+                return _compile(model, list(_quadratic_constraints(model, by_first=True)))
+            except InvalidExpressionError:  # a container holds more than one law: look at all
+                return _compile(model, list(_quadratic_constraints(model, by_first=False)))
     except InvalidExpressionError as error:
         raise SolverCannot(f"neither linear nor a second-order cone: {error}") from error
     except InfeasibleConstraintException as error:
@@ -128,7 +136,7 @@ def _compile(model: Any, quadratic: list[Any]) -> CompiledProblem:
             constraint.activate()
     columns = list(form.columns)
     position = {id(variable): k for k, variable in enumerate(columns)}
-    cones = _Cones(columns, position)
+    cones = Cones(columns, position)
     for constraint in quadratic:
         cones.add(constraint)
     Q = _quadratic_matrix(objective_repn, columns, position)
@@ -157,6 +165,20 @@ def _compile(model: Any, quadratic: list[Any]) -> CompiledProblem:
         cone_offset=np.array(cones.offsets),
         cone_sizes=np.array(cones.sizes, dtype=np.int64),
     )
+
+
+def cost_unit(cost: Array, quadratic: Any = None) -> float:
+    """Return the power of 16 by which an objective is divided so that it is not small.
+
+    Solvers stop at absolute tolerances, which say nothing where all coefficients are below 1; the
+    quadratic solver of HiGHS even cycles there. Large ones stay: relative tolerances rule them.
+    """
+    largest = float(np.abs(cost).max(initial=0.0))
+    if quadratic is not None and quadratic.nnz:
+        largest = max(largest, float(np.abs(quadratic.data).max()))
+    if not 0.0 < largest < 1.0:
+        return 1.0
+    return float(16.0 ** np.floor(np.log2(largest) / 4.0))  # 1 to 16 remain; exact to divide by
 
 
 def load_values(problem: CompiledProblem, x: Array) -> None:
@@ -208,7 +230,7 @@ def _quadratic_matrix(repn: Any, columns: list[Any], position: dict[int, int]) -
         return None
     rows, cols, data = [], [], []
     for coef, (one, two) in zip(repn.quadratic_coefs, repn.quadratic_vars, strict=True):
-        i, j = (_column_of(v, columns, position) for v in (one, two))
+        i, j = (column_of(v, columns, position) for v in (one, two))
         rows += [i, j]
         cols += [j, i]
         data += [coef, coef]
@@ -236,92 +258,3 @@ def _is_convex(Q: Any) -> bool:
         return False
     on_diagonal = np.array_equal(factors.perm_r, factors.perm_c)
     return on_diagonal and bool((factors.U.diagonal() > 0).all())
-
-
-def _column_of(variable: Any, columns: list[Any], position: dict[int, int]) -> int:
-    """Return the column of `variable`, appending it where no linear row has it."""
-    if id(variable) not in position:
-        position[id(variable)] = len(columns)
-        columns.append(variable)
-    return position[id(variable)]
-
-
-class _Cones:
-    """Collects quadratic constraints as rows of second-order cones."""
-
-    def __init__(self, columns: list[Any], position: dict[int, int]) -> None:
-        self._columns, self._position = columns, position
-        self._entries: tuple[list[int], list[int], list[float]] = ([], [], [])
-        self.offsets: list[float] = []
-        self.sizes: list[int] = []
-
-    def matrix(self) -> Any:
-        rows, cols, data = self._entries
-        return sp.csr_matrix((data, (rows, cols)), shape=(len(self.offsets), len(self._columns)))
-
-    def add(self, constraint: Any) -> None:
-        """Add ``sum a x^2 - (product or square or linear) <= constant`` as one cone."""
-        repn = generate_standard_repn(constraint.body, quadratic=True, compute_values=True)
-        if constraint.upper is None or constraint.equality or repn.nonlinear_vars:
-            raise SolverCannot(f"{constraint.name} is not a second-order cone")
-        level = float(pyo.value(constraint.upper)) - float(repn.constant)
-        squares: list[tuple[float, Any]] = []
-        right: list[tuple[float, Any, Any]] = []
-        for coef, (one, two) in zip(repn.quadratic_coefs, repn.quadratic_vars, strict=True):
-            if one is two and coef > 0:
-                squares.append((float(coef), one))
-            elif coef < 0:
-                right.append((-float(coef), one, two))
-            else:
-                raise SolverCannot(f"{constraint.name} is not convex")
-        linear = [(-float(c), v) for c, v in zip(repn.linear_coefs, repn.linear_vars, strict=True)]
-        self._place(constraint, squares, right, linear, level)
-
-    def _place(
-        self,
-        constraint: Any,
-        squares: list[tuple[float, Any]],
-        right: list[tuple[float, Any, Any]],
-        linear: list[tuple[float, Any]],
-        level: float,
-    ) -> None:
-        if len(right) == 1 and not linear and level == 0.0:
-            k, u, w = right[0]
-            self._require_nonnegative(constraint, u, w)
-            root = float(np.sqrt(k))
-            if u is w:
-                self._write([[(root, u)]], [0.0], squares, 1.0)
-            else:
-                self._write([[(root, u), (root, w)], [(root, u), (-root, w)]], [0, 0], squares, 2.0)
-        elif not right and len(linear) == 1 and level == 0.0:
-            k, u = linear[0]
-            self._require_nonnegative(constraint, u)
-            self._write([[(k, u)], [(k, u)]], [1.0, -1.0], squares, 2.0)
-        elif not right and not linear and level >= 0.0:
-            self._write([[]], [float(np.sqrt(level))], squares, 1.0)
-        else:
-            raise SolverCannot(f"{constraint.name} is not a second-order cone")
-
-    def _write(
-        self,
-        head: list[list[tuple[float, Any]]],
-        offsets: list[float],
-        squares: list[tuple[float, Any]],
-        factor: float,
-    ) -> None:
-        lines = head + [[(factor * float(np.sqrt(a)), x)] for a, x in squares]
-        for row, line in enumerate(lines, start=len(self.offsets)):
-            for coef, variable in line:
-                self._entries[0].append(row)
-                self._entries[1].append(_column_of(variable, self._columns, self._position))
-                self._entries[2].append(coef)
-        self.offsets += offsets + [0.0] * len(squares)
-        self.sizes.append(len(lines))
-
-    @staticmethod
-    def _require_nonnegative(constraint: Any, *variables: Any) -> None:
-        for variable in variables:
-            if variable.lb is None or variable.lb < 0:
-                raise SolverCannot(
-                    f"{constraint.name} is a cone only where {variable.name} has a lower bound >= 0"
-                )

@@ -1,6 +1,6 @@
 """Which limits cannot hold: an elastic solve of an infeasible problem.
 
-Every chosen bound or inequality may be broken at a price of 1 per unit, everything else stays
+Every chosen bound or row may be broken at a price of 1 per unit, everything else stays
 hard, the original objective is dropped. What is broken at the optimum is a least set of limits,
 in the 1-norm, that must give way.
 """
@@ -18,24 +18,31 @@ from pp_p2p.solve.conic import ConicSolver, conic_form
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Violations:
-    """How far limits must be broken: bounds of `columns`, inequality `rows`; 0 elsewhere."""
+    """How far limits must be broken: bounds of `columns`, `rows`; 0 elsewhere."""
 
     columns: Array
     rows: Array
 
 
 def least_violations(problem: CompiledProblem, columns: Array, rows: Array) -> Violations | None:
-    """Return how far the bounds of `columns` and the inequalities `rows` must be broken.
+    """Return how far the bounds of `columns` and the constraints `rows` must be broken.
 
-    Integers are relaxed. Returns None where even that leaves no feasible point: the conflict then
-    lies in the laws of the model, not in these limits.
+    A lower bound of 0 is the sign of a magnitude and holds. Integers are relaxed. Returns None
+    where even that leaves no feasible point: the conflict then lies elsewhere in the model.
     """
     form = conic_form(problem)
-    bounds = np.isin(form.bound_columns, columns)
-    inequality = np.isin(form.row_of, rows) & (np.arange(len(form.b)) >= form.zero)
-    at = np.concatenate([form.bound_rows[bounds], np.flatnonzero(inequality)])
+    side = np.asarray(form.A[form.bound_rows, form.bound_columns]).ravel()
+    is_sign = (side < 0) & (form.b[form.bound_rows] == 0.0)
+    bounds = np.isin(form.bound_columns, columns) & ~is_sign
+    chosen = np.isin(form.row_of, rows)
+    equal = np.flatnonzero(chosen & (np.arange(len(form.b)) < form.zero))
+    above = np.flatnonzero(chosen & (np.arange(len(form.b)) >= form.zero))
+    # an equality may be missed on either side
+    at = np.concatenate([form.bound_rows[bounds], above, equal, equal])
+    sign = np.ones(len(at))
+    sign[len(at) - len(equal) :] = -1.0
     n, m, k = len(form.q), len(form.b), len(at)
-    slack = sp.csc_matrix((-np.ones(k), (at, np.arange(k))), shape=(m, k))
+    slack = sp.csc_matrix((-sign, (at, np.arange(k))), shape=(m, k))
     positive = sp.hstack([sp.csc_matrix((k, n)), -sp.identity(k)])
     upper = form.zero + form.nonnegative
     with_slack = sp.hstack([form.A, slack], format="csr")
@@ -54,5 +61,5 @@ def least_violations(problem: CompiledProblem, columns: Array, rows: Array) -> V
     broken = Violations(columns=np.zeros(n), rows=np.zeros(len(problem.rows)))
     amount, split = answer.x[n:], int(bounds.sum())
     np.maximum.at(broken.columns, form.bound_columns[bounds], amount[:split])
-    np.maximum.at(broken.rows, form.row_of[inequality], amount[split:])
+    np.maximum.at(broken.rows, form.row_of[at[split:]], amount[split:])
     return broken

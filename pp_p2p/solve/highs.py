@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from pp_p2p.solve.compiled import Array, CompiledProblem
-from pp_p2p.solve.report import SolverConfig
+from pp_p2p.errors import NoSolution, SolverCannot, TimeLimit
+from pp_p2p.solve.compiled import Array, CompiledProblem, cost_unit
+from pp_p2p.solve.report import Answer, SolverConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,40 +27,101 @@ class HighsSolution:
 
 
 def solve_highs(problem: CompiledProblem, config: SolverConfig) -> HighsSolution:
-    """Solve a problem without cones."""
-    import highspy
+    """Solve a problem without cones, once."""
+    return HighsProblem(config).solve(problem)
 
-    highs = highspy.Highs()
-    for option, value in (
-        ("output_flag", False),
-        ("threads", config.threads),
-        ("time_limit", config.time_limit_s),
-        ("mip_rel_gap", config.rel_gap),
-        ("random_seed", 0),
-    ):
-        highs.setOptionValue(option, value)
-    highs.passModel(_model(problem))
-    highs.run()
-    info, solution = highs.getInfo(), highs.getSolution()
-    status = highs.getModelStatus()
-    endless = status == highspy.HighsModelStatus.kUnbounded
-    empty = status == highspy.HighsModelStatus.kModelEmpty  # no column: the constant is the optimum
-    objective = problem.offset if empty else float(info.objective_function_value)
-    found = empty or (
-        bool(solution.value_valid) and info.primal_solution_status == 2 and not endless
-    )
-    optimal = empty or status == highspy.HighsModelStatus.kOptimal
-    continuous = not problem.integer.any()
-    proven = objective if optimal else -np.inf  # of a continuous problem
-    return HighsSolution(
-        x=np.asarray(solution.col_value, dtype=float),
-        row_dual=np.asarray(solution.row_dual, dtype=float) if continuous else np.array([]),
-        objective=objective,
-        bound=proven if continuous else float(info.mip_dual_bound),
-        termination=highs.modelStatusToString(status),
-        has_point=found or empty,
-        optimal=optimal,
-    )
+
+class HighsProblem:
+    """A problem at HiGHS; what differs in vectors alone goes to the same object.
+
+    The basis of the solve before is dropped, so that the answer depends on the problem alone: of
+    many optimal points, a warm start takes the nearest.
+    """
+
+    def __init__(self, config: SolverConfig) -> None:
+        import highspy
+
+        self._highs = highspy.Highs()
+        self._time_limit_s = config.time_limit_s
+        self._last: CompiledProblem | None = None
+        for option, value in (
+            ("output_flag", False),
+            ("threads", config.threads),
+            ("mip_rel_gap", config.rel_gap),
+            ("random_seed", 0),
+        ):
+            self._highs.setOptionValue(option, value)
+
+    def solve(self, problem: CompiledProblem) -> HighsSolution:
+        """Solve a problem without cones."""
+        import highspy
+
+        if self._last is not None and self._last.same_structure(problem):
+            self._replace_vectors(problem)
+        else:
+            self._highs.passModel(_model(problem))
+        self._last = problem
+        self._highs.clearSolver()
+        unit = cost_unit(problem.cost, problem.quadratic)
+        self._highs.setOptionValue("user_objective_scale", -round(np.log2(unit)))
+        spent = self._highs.getRunTime()  # the limit counts all runs of one object
+        self._highs.setOptionValue("time_limit", self._time_limit_s + spent)
+        self._highs.run()
+        highs = self._highs
+        info, solution = highs.getInfo(), highs.getSolution()
+        status = highs.getModelStatus()
+        endless = status == highspy.HighsModelStatus.kUnbounded
+        # no column: the constant is the optimum
+        empty = status == highspy.HighsModelStatus.kModelEmpty
+        objective = problem.offset if empty else float(info.objective_function_value)
+        found = empty or (
+            bool(solution.value_valid) and info.primal_solution_status == 2 and not endless
+        )
+        optimal = empty or status == highspy.HighsModelStatus.kOptimal
+        continuous = not problem.integer.any()
+        proven = objective if optimal else -np.inf  # of a continuous problem
+        return HighsSolution(
+            x=np.asarray(solution.col_value, dtype=float),
+            row_dual=np.asarray(solution.row_dual, dtype=float) if continuous else np.array([]),
+            objective=objective,
+            bound=proven if continuous else float(info.mip_dual_bound),
+            termination=highs.modelStatusToString(status),
+            has_point=found or empty,
+            optimal=optimal,
+        )
+
+    def _replace_vectors(self, problem: CompiledProblem) -> None:
+        columns = np.arange(len(problem.cost), dtype=np.int32)
+        rows = np.arange(len(problem.row_lower), dtype=np.int32)
+        self._highs.changeColsCost(len(columns), columns, problem.cost)
+        self._highs.changeColsBounds(len(columns), columns, problem.lower, problem.upper)
+        self._highs.changeRowsBounds(len(rows), rows, problem.row_lower, problem.row_upper)
+        self._highs.changeObjectiveOffset(problem.offset)
+
+
+class Highs:
+    """HiGHS as a backend of the solver room."""
+
+    def __init__(self, config: SolverConfig) -> None:
+        self._problem = HighsProblem(config)
+
+    def solve(self, problem: CompiledProblem) -> Answer:
+        """Solve; a problem with the last one's structure only replaces its vectors."""
+        answer = self._problem.solve(problem)
+        if not answer.has_point:
+            if answer.termination == "Time limit reached":
+                raise TimeLimit("time ran out before a solution was found; raise time_limit_s")
+            if answer.termination == "Solve error":
+                raise SolverCannot("HiGHS failed on this problem; name another solver")
+            raise NoSolution(f"HiGHS found no solution: {answer.termination}")
+        return Answer(
+            x=answer.x,
+            objective=answer.objective,
+            bound=answer.bound,
+            termination=answer.termination,
+            optimal=answer.optimal,
+            row_duals=answer.row_dual if len(answer.row_dual) else None,
+        )
 
 
 def _model(problem: CompiledProblem) -> Any:

@@ -16,11 +16,14 @@ import numpy as np
 import pyomo.environ as pyo
 from pyomo.repn.plugins.nl_writer import NLWriter
 
-from pp_p2p.errors import NoSolution
+from pp_p2p.errors import NoSolution, TimeLimit
 from pp_p2p.solve.available import installed_version, put_idaes_on_path
 from pp_p2p.solve.report import SolverConfig
 
 GOOD: Final = frozenset({"Solve_Succeeded", "Solved_To_Acceptable_Level"})
+
+LATE: Final = frozenset({"Maximum_CpuTime_Exceeded", "Maximum_WallTime_Exceeded"})
+OUT_OF_TIME: Final = "time ran out before a solution was found; raise time_limit_s"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +41,7 @@ def solve_ipopt(model: Any, config: SolverConfig) -> NonlinearSolution:
 
     Raises
     ------
-    NoSolution
+    NoSolution, TimeLimit
         Ipopt did not converge; the model keeps its starting values.
     """
     put_idaes_on_path()
@@ -51,6 +54,8 @@ def _by_executable(model: Any, config: SolverConfig, executable: str) -> Nonline
     solver.options["max_cpu_time"] = config.time_limit_s
     results = solver.solve(model, load_solutions=False)
     condition = results.solver.termination_condition
+    if condition == pyo.TerminationCondition.maxTimeLimit:
+        raise TimeLimit(OUT_OF_TIME)
     if condition != pyo.TerminationCondition.optimal:
         raise NoSolution(f"Ipopt found no feasible point: {condition}")
     model.solutions.load_from(results)
@@ -92,6 +97,8 @@ def _by_casadi(model: Any, config: SolverConfig) -> NonlinearSolution:
         ubg=problem.g_ub,
     )
     stats = solver.stats()
+    if stats["return_status"] in LATE:
+        raise TimeLimit(OUT_OF_TIME)
     if stats["return_status"] not in GOOD:
         raise NoSolution(f"Ipopt found no feasible point: {stats['return_status']}")
     found = np.asarray(answer["x"]).ravel().tolist()

@@ -32,7 +32,7 @@ from pp_p2p.errors import NoSolution, SolverCannot, TimeLimit
 from pp_p2p.solve.compiled import Array, CompiledProblem
 from pp_p2p.solve.conic import ConicForm, ConicSolution, ConicSolver, conic_form
 from pp_p2p.solve.highs import HighsSolution, solve_highs
-from pp_p2p.solve.report import SolverConfig, relative_gap
+from pp_p2p.solve.report import Answer, SolverConfig, relative_gap
 
 MASTER_COLUMNS = 2_000
 """Components without cones stay in the master while they have at most this many columns."""
@@ -71,19 +71,7 @@ class Cut:
     feasibility: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProjectionResult:
-    """Best point, its objective, the proven bound, iterations and progress."""
-
-    x: Array
-    objective: float
-    bound: float
-    iterations: int
-    termination: str
-    history: tuple[tuple[float, float, float], ...]
-
-
-def solve_by_projection(problem: CompiledProblem, config: SolverConfig) -> ProjectionResult:
+def solve_by_projection(problem: CompiledProblem, config: SolverConfig) -> Answer:
     """Solve a mixed-integer conic problem.
 
     Raises
@@ -96,6 +84,17 @@ def solve_by_projection(problem: CompiledProblem, config: SolverConfig) -> Proje
     """
     _require_finite(problem)
     return _Projection(problem, config).run()
+
+
+class Projection:
+    """The projection as a backend of the solver room."""
+
+    def __init__(self, config: SolverConfig) -> None:
+        self._config = config
+
+    def solve(self, problem: CompiledProblem) -> Answer:
+        """Solve; every problem starts anew."""
+        return solve_by_projection(problem, self._config)
 
 
 class IntegerCone:
@@ -134,7 +133,7 @@ class _Projection:
         self.best: tuple[float, Array] | None = None
         self.history: list[tuple[float, float, float]] = []
 
-    def run(self) -> ProjectionResult:
+    def run(self) -> Answer:
         bound, iterations, termination = self._relax(), 0, "time limit"
         while self._seconds_left() > 0:
             answer = self.master.solve(self._master_config())
@@ -157,10 +156,12 @@ class _Projection:
         if self.best is None:
             raise TimeLimit(f"no feasible point was found ({termination}); raise time_limit_s")
         objective, x = self.best
-        return ProjectionResult(
+        bound = min(bound, objective)
+        return Answer(
             x=x,
             objective=objective,
-            bound=min(bound, objective),
+            bound=bound,
+            optimal=relative_gap(objective, bound) <= self.config.rel_gap,
             iterations=iterations,
             termination=termination,
             history=tuple(self.history),
@@ -298,7 +299,7 @@ def _require_finite(problem: CompiledProblem) -> None:
         names = ", ".join(problem.columns[k].name for k in np.flatnonzero(endless)[:5])
         raise SolverCannot(f"a certified bound needs finite bounds on every variable: {names}")
     if problem.quadratic is not None:
-        raise SolverCannot("an integer problem with a quadratic objective has no solver here")
+        raise SolverCannot("highs+clarabel takes no quadratic objective; name 'scip'")
 
 
 def _split(

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+import numpy.typing as npt
+
 
 class ProblemClass(StrEnum):
     """Class of an optimisation problem: what a solver must be able to do."""
@@ -14,6 +16,7 @@ class ProblemClass(StrEnum):
     LP = "LP"
     QP = "QP"
     MILP = "MILP"
+    MIQP = "MIQP"
     SOCP = "SOCP"
     MISOCP = "MISOCP"
     NLP = "NLP"
@@ -91,6 +94,35 @@ class SolveReport:
     def gap(self) -> float:
         """Relative gap between objective and bound."""
         return relative_gap(self.objective, self.bound)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a backend found for a compiled problem: there is a point, or it raises.
+
+    Parameters
+    ----------
+    x : (column,) of float
+    objective, bound : float
+        Value of `x`, and what no point can be below.
+    termination : str
+        The solver's own word.
+    optimal : bool
+        Whether gap and residual are within what was asked for.
+    iterations : int
+    history : tuple of (seconds, bound, objective)
+    row_duals : (row,) of float or None
+        d(objective)/d(right-hand side), for continuous problems.
+    """
+
+    x: npt.NDArray[Any]
+    objective: float
+    bound: float
+    termination: str
+    optimal: bool
+    iterations: int = 0
+    history: tuple[tuple[float, float, float], ...] = ()
+    row_duals: npt.NDArray[Any] | None = None
 
 
 OBJECTIVE_FLOOR: Final = 1e-4

@@ -2,53 +2,112 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import pyomo.environ as pyo
 
-from pp_p2p.errors import NoSolution, SolverCannot, SolverUnavailable, TimeLimit
+from pp_p2p.errors import SolverCannot, SolverUnavailable
 from pp_p2p.solve.available import REGISTRY, installed_version
-from pp_p2p.solve.compiled import CompiledProblem, compile_model, is_nonlinear, load_values
-from pp_p2p.solve.conic import ConicSolver, conic_form, row_duals
-from pp_p2p.solve.highs import solve_highs
+from pp_p2p.solve.compiled import (
+    Array,
+    CompiledProblem,
+    compile_model,
+    is_nonlinear,
+    load_values,
+)
+from pp_p2p.solve.conic import Clarabel
+from pp_p2p.solve.copt import Copt
+from pp_p2p.solve.gurobi import Gurobi
+from pp_p2p.solve.highs import Highs
+from pp_p2p.solve.mosek import Mosek
 from pp_p2p.solve.nonlinear import solve_ipopt
-from pp_p2p.solve.projection import solve_by_projection
+from pp_p2p.solve.projection import Projection
 from pp_p2p.solve.report import (
     DEFAULT_CONFIG,
+    Answer,
     ProblemClass,
     SolverConfig,
     SolveReport,
     Status,
-    relative_gap,
 )
+from pp_p2p.solve.scip import Scip
 
 AUTO: Final[dict[ProblemClass, str]] = {
     ProblemClass.LP: "highs",
-    ProblemClass.QP: "highs",
+    ProblemClass.QP: "clarabel",  # the quadratic solver of HiGHS ends in "Solve error" on some
     ProblemClass.MILP: "highs",
     ProblemClass.SOCP: "clarabel",
+    ProblemClass.MIQP: "scip",
     ProblemClass.MISOCP: "highs+clarabel",
     ProblemClass.NLP: "ipopt",
 }
 """Solver that ``name="auto"`` takes for each class."""
 
 
-RESIDUAL_TOLERANCE: Final = 1e-7
-"""Relative residual of a conic solution above which it is not called optimal."""
+class Backend(Protocol):
+    """A solver as the room uses it: made once, given compiled problems."""
+
+    def __init__(self, config: SolverConfig) -> None:
+        """Prepare for problems to be solved as `config` says."""
+
+    def solve(self, problem: CompiledProblem) -> Answer:
+        """Return a point and its bound, or raise `NoSolution` or `TimeLimit`."""
 
 
-@dataclass(frozen=True)
-class _Answer:
-    x: Any
-    objective: float
-    bound: float
-    termination: str
-    optimal: bool
-    iterations: int = 0
-    history: tuple[tuple[float, float, float], ...] = ()
-    duals: Any = None
+class CompiledSolver:
+    """A compiled problem at its solver: solved once, or again with other vectors.
+
+    Parameters
+    ----------
+    problem : CompiledProblem
+    config : SolverConfig
+
+    Raises
+    ------
+    SolverUnavailable, SolverCannot
+        At once: before anything is solved.
+    """
+
+    def __init__(self, problem: CompiledProblem, config: SolverConfig = DEFAULT_CONFIG) -> None:
+        self._problem = problem
+        self._kind = problem.problem_class
+        self._name = _choose(config.name, self._kind)
+        self._backend = BACKENDS[self._name](config)
+
+    def solve(self, problem: CompiledProblem | None = None) -> tuple[Array, SolveReport]:
+        """Return the point (column,) and the report.
+
+        Parameters
+        ----------
+        problem : CompiledProblem, optional
+            The problem with other right-hand sides, bounds, costs
+            (``dataclasses.replace(problem, row_lower=..., ...)``). Clarabel and HiGHS keep what
+            they have set up, the others start anew.
+
+        Raises
+        ------
+        NoSolution, TimeLimit
+            No feasible point.
+        """
+        started = time.perf_counter()
+        problem = problem or self._problem
+        answer = self._backend.solve(problem)
+        report = SolveReport(
+            status=Status.OPTIMAL if answer.optimal else Status.FEASIBLE,
+            termination=answer.termination,
+            objective=answer.objective,
+            bound=answer.bound,
+            seconds=time.perf_counter() - started,
+            solver=self._name,
+            version="+".join(installed_version(part) or "?" for part in self._name.split("+")),
+            problem_class=self._kind,
+            iterations=answer.iterations,
+            history=answer.history,
+            duals=_by_constraint(problem, answer.row_duals),
+        )
+        return answer.x, report
 
 
 def run_solver(model: Any, config: SolverConfig = DEFAULT_CONFIG) -> SolveReport:
@@ -75,23 +134,9 @@ def run_solver(model: Any, config: SolverConfig = DEFAULT_CONFIG) -> SolveReport
     if is_nonlinear(model):
         return _nonlinear(model, config, started)
     problem = compile_model(model)
-    kind = problem.problem_class
-    name = _choose(config.name, kind)
-    answer = _SOLVE[name](problem, config)
-    load_values(problem, answer.x)
-    return SolveReport(
-        status=Status.OPTIMAL if answer.optimal else Status.FEASIBLE,
-        termination=answer.termination,
-        objective=answer.objective,
-        bound=answer.bound,
-        seconds=time.perf_counter() - started,
-        solver=name,
-        version="+".join(installed_version(part) or "?" for part in name.split("+")),
-        problem_class=kind,
-        iterations=answer.iterations,
-        history=answer.history,
-        duals=answer.duals or {},
-    )
+    x, report = CompiledSolver(problem, config).solve()
+    load_values(problem, x)
+    return dataclasses.replace(report, seconds=time.perf_counter() - started)
 
 
 def start_from(model: Any, solved: Any) -> None:
@@ -136,56 +181,22 @@ def _choose(name: str, kind: ProblemClass) -> str:
     return chosen
 
 
-def _highs(problem: CompiledProblem, config: SolverConfig) -> _Answer:
-    answer = solve_highs(problem, config)
-    if not answer.has_point:
-        raise NoSolution(f"HiGHS found no solution: {answer.termination}")
+def _by_constraint(problem: CompiledProblem, row_duals: Array | None) -> dict[Any, float]:
+    """Return the dual of every Pyomo constraint; a range is two rows of one constraint."""
     duals: dict[Any, float] = {}
-    if len(answer.row_dual):  # a range is two rows of one constraint
-        for row, dual in zip(problem.rows, answer.row_dual.tolist(), strict=True):
+    if row_duals is not None:
+        for row, dual in zip(problem.rows, row_duals.tolist(), strict=True):
             duals[row] = duals.get(row, 0.0) + dual
-    return _Answer(
-        x=answer.x,
-        objective=answer.objective,
-        bound=answer.bound,
-        termination=answer.termination,
-        optimal=answer.optimal,
-        duals=duals,
-    )
+    return duals
 
 
-def _clarabel(problem: CompiledProblem, config: SolverConfig) -> _Answer:
-    form = conic_form(problem)
-    answer = ConicSolver(form, config.time_limit_s).solve()
-    if answer.status == "MaxTime":
-        raise TimeLimit("time ran out before a solution was found; raise time_limit_s")
-    if not answer.solved:
-        raise NoSolution(f"Clarabel found no solution: {answer.status}")
-    objective, bound = problem.objective(answer.x), answer.dual_objective + problem.offset
-    # "AlmostSolved" is a stop just short of Clarabel's own 1e-8: the figures decide, not the word
-    within = relative_gap(objective, bound) <= config.rel_gap
-    return _Answer(
-        x=answer.x,
-        objective=objective,
-        bound=bound,
-        termination=answer.status,
-        optimal=within and answer.residual <= RESIDUAL_TOLERANCE,
-        iterations=answer.iterations,
-        duals=row_duals(problem, form, answer.z),
-    )
-
-
-def _projection(problem: CompiledProblem, config: SolverConfig) -> _Answer:
-    answer = solve_by_projection(problem, config)
-    return _Answer(
-        x=answer.x,
-        objective=answer.objective,
-        bound=answer.bound,
-        termination=answer.termination,
-        optimal=relative_gap(answer.objective, answer.bound) <= config.rel_gap,
-        iterations=answer.iterations,
-        history=answer.history,
-    )
-
-
-_SOLVE: Final = {"highs": _highs, "clarabel": _clarabel, "highs+clarabel": _projection}
+BACKENDS: Final[dict[str, type[Backend]]] = {
+    "highs": Highs,
+    "clarabel": Clarabel,
+    "highs+clarabel": Projection,
+    "scip": Scip,
+    "gurobi": Gurobi,
+    "copt": Copt,
+    "mosek": Mosek,
+}
+"""Backend of each solver of a compiled problem; they import their solver when they are made."""

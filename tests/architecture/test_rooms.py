@@ -20,8 +20,10 @@ SOURCES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py
 TOUCH_PANDAPOWER = (
     "pp_p2p/elements/",
     "pp_p2p/network/grid.py",
-    "pp_p2p/operation/powerflow.py",
+    "pp_p2p/operation/bus_branch.py",
     "pp_p2p/operation/runpp.py",
+    "pp_p2p/operation/switching_replay.py",
+    "pp_p2p/operation/terminal_state.py",
     "pp_p2p/results.py",
     "pp_p2p/written_back.py",
     "pp_p2p/plotting/",

@@ -10,12 +10,12 @@ import pytest
 
 from pp_p2p.elements.attributes import set_customers, set_line_reliability, set_storage
 from pp_p2p.elements.create import (
-    assign,
     create_candidate,
     create_flexible_load,
     create_participant,
     create_sop,
 )
+from pp_p2p.elements.ownership import assign
 
 
 @pytest.fixture(scope="session")

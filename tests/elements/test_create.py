@@ -14,6 +14,7 @@ import pandapower.networks as pn
 import pandas as pd
 import pytest
 
+import pp_p2p as p2p
 from pp_p2p.elements import attributes, create
 from pp_p2p.elements.tables import EXTENSIONS, TABLES, extension, frame
 from pp_p2p.elements.validate import findings, validate
@@ -79,7 +80,7 @@ def test_setters_cover_every_column_of_the_extensions():
     for table, declared in EXTENSIONS.items():
         settable = set(list(parameters(setters[table]))[1:]) if table in setters else set()
         assert settable | {"participant"} == set(declared.names) | {"participant"}
-    assert set(parameters(create.assign)) - {"participant"} == {
+    assert set(parameters(p2p.assign)) - {"participant"} == {
         table for table, declared in EXTENSIONS.items() if "participant" in declared.names
     }
 
@@ -127,16 +128,16 @@ def test_a_sop_has_a_terminal_per_bus(full):
 
 def test_ownership_moves_and_returns(case33):
     first, second = create.create_participant(case33, 1), create.create_participant(case33, 2)
-    create.assign(case33, first, load=[0, 1, 2])
-    create.assign(case33, second, load=np.array([2]))
-    create.assign(case33, -1, load=0)
+    p2p.assign(case33, first, load=[0, 1, 2])
+    p2p.assign(case33, second, load=np.array([2]))
+    p2p.assign(case33, -1, load=0)
     assert extension(case33, "load", "participant").iloc[:4].tolist() == [-1, first, second, -1]
     assert "participant" not in case33.sgen
 
 
 def test_an_element_number_zero_can_be_given_as_a_plain_number(case33):
     first = create.create_participant(case33, 1)
-    create.assign(case33, first, load=0)
+    p2p.assign(case33, first, load=0)
     assert extension(case33, "load", "participant").iloc[0] == first
 
 
@@ -189,7 +190,7 @@ def test_columns_of_the_user_stay_until_validation_names_them(case33):
         ("create_sop", {"buses": [1, 2], "sn_mva": math.nan}, "must have a value"),
         ("create_sop", {"buses": [1, 2], "sn_mva": [1.0] * 3}, "has 3 values for 2 terminals"),
         ("create_sop", {"buses": [1, 2], "sn_mva": 1.0, "loss_factor": 2.0}, "between 0 and 1"),
-        ("create_sop", {"buses": [1, 2], "sn_mva": 1.0, "loss_model": "cubic"}, "'proportional'"),
+        ("create_sop", {"buses": [1, 2], "sn_mva": 1.0, "control_mode_ac": "pq"}, "'q_mvar'"),
         ("create_sop", {"buses": [1, 2], "sn_mva": 1.0, "index": 0}, "index of another row"),
         (
             "create_sop",
@@ -224,12 +225,11 @@ def test_columns_of_the_user_stay_until_validation_names_them(case33):
     ],
 )
 def test_a_wrong_call_says_why_and_leaves_the_net(full, function, arguments, said):
-    module = create if hasattr(create, function) else attributes
     if function == "create_candidate":
         arguments = {"bus": 3, "capex_eur_per_unit": 1.0} | arguments
     before = copy.deepcopy(full)
     with pytest.raises(InvalidInput) as caught:
-        getattr(module, function)(full, **arguments)
+        getattr(p2p, function)(full, **arguments)
     assert said in str(caught.value)
     assert_same_net(full, before)
 
@@ -269,7 +269,7 @@ def test_participants_on_the_cigre_net_own_its_renewables():
     net = pn.create_cigre_network_mv(with_der="pv_wind")
     for bus in sorted(net.sgen.bus.unique()):
         participant = create.create_participant(net, bus, name=f"prosumer {bus}")
-        create.assign(
+        p2p.assign(
             net,
             participant,
             load=net.load.index[net.load.bus == bus],

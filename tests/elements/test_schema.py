@@ -16,6 +16,7 @@ from pp_p2p.names import unit_of
 
 OWN_UNIT = {  # units that no suffix says
     "bargaining_power": "1",
+    "price_elasticity": "1",
     "loss_factor": "1",
     "lifetime_years": "a",
     "capex_eur_per_unit": "EUR",

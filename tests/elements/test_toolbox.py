@@ -23,12 +23,12 @@ from pandapower import toolbox as theirs
 import pp_p2p as p2p
 from pp_p2p.elements import references, toolbox
 from pp_p2p.elements.create import (
-    assign,
     create_candidate,
     create_flexible_load,
     create_participant,
     create_sop,
 )
+from pp_p2p.elements.ownership import assign
 from pp_p2p.elements.tables import TABLES
 from pp_p2p.elements.validate import findings
 from pp_p2p.errors import InvalidInput
@@ -46,6 +46,7 @@ POINTS_TO = {
     ("load", "participant"): "participant",
     ("sgen", "participant"): "participant",
     ("storage", "participant"): "participant",
+    ("storage", "sop"): "sop",
 }
 TECHNOLOGY_LINE = {"technology": "line", "capex_eur_per_unit": 1.0}
 PV = {"technology": "pv", "unit_p_mw": 0.1, "capex_eur_per_unit": 1.0}
@@ -72,7 +73,9 @@ def fill(net: Net, buses: list[int], ties: list[int], prefix: str = "") -> Net:
         create_flexible_load(net, load, name=f"{prefix}flexible {load}", max_up_percent=10.0)
     start = 1.0 if not prefix else 11.0
     create_sop(net, [a, e], sn_mva=[start, start + 1], name=f"{prefix}two")
-    create_sop(net, [b, d, f], sn_mva=[start + 2, start + 3, start + 4], name=f"{prefix}three")
+    sizes = [start + 2, start + 3, start + 4]
+    three = create_sop(net, [b, d, f], sn_mva=sizes, name=f"{prefix}three")
+    p2p.set_storage(net, net.storage.index[-1], sop=three)
     create_candidate(net, c, participant=north, name=f"{prefix}pv of north", **PV)
     create_candidate(net, d, name=f"{prefix}pv of operator", line=ties[0], **PV)
     for tie in ties:

@@ -13,12 +13,12 @@ import pytest
 from pandapower import toolbox
 
 from pp_p2p.elements.create import (
-    assign,
     create_candidate,
     create_flexible_load,
     create_participant,
     create_sop,
 )
+from pp_p2p.elements.ownership import assign
 from pp_p2p.elements.tables import TABLES
 from pp_p2p.elements.validate import findings, validate
 from pp_p2p.errors import InvalidInput
@@ -54,7 +54,7 @@ def test_validation_changes_nothing(full):
         ("flexible_load", 0, "max_up_percent", -1.0),
         ("flexible_load", 0, "max_down_percent", 101.0),
         ("flexible_load", 0, "shift_cost_eur_per_mwh", -1.0),
-        ("sop", 0, "loss_model", "cubic"),
+        ("sop_terminal", 0, "control_mode_dc", "slack"),
         ("sop_terminal", 2, "sop", 9),
         ("sop_terminal", 2, "bus", 99),
         ("sop_terminal", 2, "bus", -1),
@@ -231,6 +231,29 @@ def test_a_foreign_entry_and_a_newer_version_are_found(case33):
     case33["sop"] = [1]
     case33["p2p_schema_version"] = "2"
     assert [place[0] for place in places(case33)] == ["p2p_schema_version", "sop"]
+
+
+def test_reactive_limits_beyond_the_rating(full):
+    full.sop_terminal.loc[[0, 2], "sn_mva"] = 0.5
+    full.sop_terminal.loc[0, "min_q_mvar"] = 0.6
+    full.sop_terminal.loc[2, "max_q_mvar"] = -0.6
+    assert places(full) == [
+        ("sop_terminal", "min_q_mvar", (0,)),
+        ("sop_terminal", "max_q_mvar", (2,)),
+    ]
+
+
+def test_sop_between_the_two_sides_of_a_transformer():
+    net = pn.mv_oberrhein()
+    hv, lv = net.trafo.loc[net.trafo.index[0], ["hv_bus", "lv_bus"]]
+    with pytest.raises(InvalidInput, match=r"sop_terminal.bus: rows 0, 1 are the two sides of"):
+        create_sop(net, [int(lv), int(hv)], sn_mva=1.0)
+    assert "sop" not in net  # nothing was written
+    net.trafo.loc[net.trafo.index[0], "in_service"] = False
+    create_sop(net, [int(lv), int(hv)], sn_mva=1.0)  # it stands for the transformer
+    assert findings(net) == ()
+    net.trafo.loc[net.trafo.index[0], "in_service"] = True
+    assert places(net) == [("sop_terminal", "bus", (0, 1))]
 
 
 def test_validation_is_quick():

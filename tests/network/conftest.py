@@ -19,6 +19,7 @@ from pp_p2p.network.formulation import get_formulation
 from pp_p2p.network.grid import GridData
 from pp_p2p.network.portfolio import Portfolio
 from pp_p2p.network.solution import FlowSolution, label_flows, read_flows
+from pp_p2p.network.tightening import PLAIN, Tightening
 from pp_p2p.network.timeline import Timeline
 from pp_p2p.solve.run import run_solver
 
@@ -31,13 +32,19 @@ class Solved:
     line: Timeline
     flows: FlowSolution
     labelled: xr.Dataset
+    model: Any
 
 
 def _one_step() -> xr.Dataset:
     return xr.Dataset(coords={"time": pd.date_range("2020", periods=1)})
 
 
-def _solve(net: Any, formulation: str = "branch_flow", profiles: Any = None) -> Solved:
+def _solve(
+    net: Any,
+    formulation: str = "branch_flow",
+    profiles: Any = None,
+    tightening: Tightening = PLAIN,
+) -> Solved:
     """Solve the load flow of `net` with fixed injections and least losses."""
     profiles = _one_step() if profiles is None else profiles
     grid, line = GridData.from_net(net), Timeline.from_profiles(profiles)
@@ -53,7 +60,7 @@ def _solve(net: Any, formulation: str = "branch_flow", profiles: Any = None) -> 
         np.add.at(power, portfolio.storages.node, -drawn)
     model = pyo.ConcreteModel()
     physics = get_formulation(formulation)
-    model.network = network_block(grid, physics, injection)
+    model.network = network_block(grid, physics, injection, tightening)
     r = grid.tree.r
     currents = model.network.l.items() if physics.has_losses else ()
     slack = model.network.p_source.values()
@@ -64,7 +71,8 @@ def _solve(net: Any, formulation: str = "branch_flow", profiles: Any = None) -> 
     )
     run_solver(model)
     flows = read_flows(model.network, injection, has_losses=physics.has_losses)
-    return Solved(grid=grid, line=line, flows=flows, labelled=label_flows(grid, flows, line))
+    labelled = label_flows(grid, flows, line)
+    return Solved(grid=grid, line=line, flows=flows, labelled=labelled, model=model)
 
 
 def _unlimit(net: Any) -> Any:

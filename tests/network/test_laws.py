@@ -21,6 +21,7 @@ from pp_p2p.network.grid import GridData
 from pp_p2p.network.layout import describe_net
 from pp_p2p.network.portfolio import Portfolio
 from pp_p2p.network.solution import relaxation_gaps
+from pp_p2p.network.tightening import Tightening
 from pp_p2p.network.timeline import Timeline
 
 Solve = Callable[..., Any]
@@ -53,6 +54,17 @@ def test_lindistflow_is_above_branch_flow_without_generation(
     conic, linear = (_vm(solve, case33, f) for f in ("branch_flow", "lindistflow"))
     assert (linear >= conic - 1e-9).all()
     assert (linear[1:] > conic[1:]).all()
+
+
+@pytest.mark.parametrize("infeed", [0.0, 3.0])
+def test_lossless_voltage_is_that_of_lindistflow(case33: Any, solve: Solve, infeed: float) -> None:
+    case33.bus[["min_vm_pu", "max_vm_pu"]] = [0.5, 1.5]
+    pp.create_sgen(case33, 17, p_mw=infeed)
+    tight = solve(case33, tightening=Tightening(voltage=True))
+    linear = solve(case33, "lindistflow").flows.v[0]
+    v_hat = np.array([v.value for v in tight.model.network.v_hat.values()])
+    np.testing.assert_allclose(v_hat[1:], linear[1:], rtol=0, atol=1e-7)
+    assert (v_hat[1:] > tight.flows.v[0, 1:]).all()
 
 
 @pytest.mark.parametrize("infeed", [0.0, 0.2, 2.0])

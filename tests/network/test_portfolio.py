@@ -11,7 +11,12 @@ import pytest
 import xarray as xr
 
 from pp_p2p.elements.attributes import set_storage
-from pp_p2p.elements.create import assign, create_flexible_load, create_participant
+from pp_p2p.elements.create import (
+    create_flexible_load,
+    create_participant,
+    create_sop,
+)
+from pp_p2p.elements.ownership import assign
 from pp_p2p.errors import InvalidInput
 from pp_p2p.network.grid import GridData
 from pp_p2p.network.portfolio import Portfolio
@@ -185,3 +190,30 @@ def test_days_and_time_read_the_same(feeder: Any, make_days: Callable[..., xr.Da
     stamps = days.isel(day=0).rename(hour="time").drop_vars(["day", "weight"])
     one, two = _read(feeder, days), _read(feeder, stamps)
     np.testing.assert_array_equal(one.loads.p, two.loads.p)
+
+
+def test_terminals_that_no_grid_feeds(feeder: Any, day: xr.Dataset) -> None:
+    """In silence they would drop out of the balance, and the device make energy from nothing."""
+    island = [int(pp.create_bus(feeder, 10.0)) for _ in range(3)]
+    create_sop(feeder, [4, island[0]], sn_mva=1.0)
+    create_sop(feeder, island[1:], sn_mva=1.0)
+    create_sop(feeder, [1, 2], sn_mva=1.0)
+    with pytest.raises(InvalidInput) as error:
+        _read(feeder, day[["load_p_mw"]])
+    (finding,) = error.value.findings
+    assert (finding.table, finding.column, finding.rows) == ("sop_terminal", "bus", (1, 2, 3))
+    feeder.sop_terminal.loc[1, "in_service"] = False
+    feeder.sop.loc[1, "in_service"] = False
+    assert _read(feeder, day[["load_p_mw"]]).sops.index.tolist() == [0, 4, 5]
+
+
+def test_crossed_limits_of_a_generator(feeder: Any, day: xr.Dataset) -> None:
+    limits = {"min_p_mw": 0.5, "max_p_mw": 0.1, "min_q_mvar": 0.2, "max_q_mvar": -0.2}
+    for controllable in (True, False):
+        pp.create_sgen(feeder, 2, p_mw=0.1, controllable=controllable, **limits)
+    pp.create_load(feeder, 2, p_mw=0.1)
+    create_sop(feeder, [1, 2], sn_mva=1.0)
+    with pytest.raises(InvalidInput) as error:
+        _read(feeder, day[["load_p_mw"]])
+    found = [(f.table, f.column, f.rows) for f in error.value.findings]
+    assert found == [("sgen", "min_p_mw", (0,)), ("sgen", "min_q_mvar", (0,))]

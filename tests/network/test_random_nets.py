@@ -18,6 +18,7 @@ from pp_p2p.network.devices import fixed_injection
 from pp_p2p.network.grid import GridData
 from pp_p2p.network.portfolio import Portfolio
 from pp_p2p.network.solution import FlowSolution, label_flows, relaxation_gaps
+from pp_p2p.network.tightening import Tightening
 from pp_p2p.network.timeline import Timeline
 from pp_p2p.operation.powerflow import certify
 
@@ -249,6 +250,22 @@ def test_solved_is_exact_or_says_that_it_is_not(
     error = np.abs(solved.labelled.vm_pu.to_numpy() - exact.vm_pu.to_numpy()).max()
     assert certificate.ac_vm_error_pu == pytest.approx(error, abs=1e-7)
     assert certificate.exact or certificate.relaxation_gap > 1e-6
+
+
+@settings(FEW, max_examples=8)
+@given(seed=SEEDS, size=SIZES)
+def test_lossless_voltage_is_above_the_voltage(
+    solve: Callable[..., Any], unlimit: Callable[[Any], Any], seed: int, size: int
+) -> None:
+    """Several sources, ratios, shunts: the bound that tightens a relaxation implies the limit."""
+    net = unlimit(_Growth(seed, size).net)
+    assume(_runs(net))
+    plain, tight = solve(net), solve(net, tightening=Tightening(voltage=True))
+    v_hat = np.array([v.value for v in tight.model.network.v_hat.values()])
+    sources = tight.grid.source_node
+    moved = np.setdiff1d(np.arange(tight.grid.n_nodes), sources)
+    assert (v_hat[moved] >= tight.flows.v[0, moved] - 1e-7).all()
+    np.testing.assert_allclose(tight.flows.v, plain.flows.v, rtol=0, atol=1e-5)
 
 
 @FEW

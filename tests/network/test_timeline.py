@@ -103,9 +103,23 @@ def test_bad_weight(feeder: Any, make_days: Callable[..., xr.Dataset], weight: f
         Timeline.from_profiles(days)
 
 
-@pytest.mark.parametrize("dims", [("time",), ("time", "bus"), ("scenario", "time", "load")])
+@pytest.mark.parametrize("dims", [("time",), ("time", "bus"), ("draw", "time", "load")])
 def test_other_dims_than_declared(dims: tuple[str, ...]) -> None:
     profiles = _over_time([0.0, 1.0])
     profiles["load_q_mvar"] = (dims, np.ones([{"time": 2}.get(d, 1) for d in dims]))
     with pytest.raises(InvalidInput, match=r"profiles.load_q_mvar: .*give it the dims load, time"):
         Timeline.from_profiles(profiles)
+
+
+def test_scenarios_are_days_that_weigh_their_probability() -> None:
+    profiles = _over_time([0.0, 1.0]).assign(
+        price_buy_eur_per_mwh=(("scenario", "time"), [[1.0, 2.0], [3.0, 4.0]]),
+        load_p_mw=(("time", "load"), [[5.0], [6.0]]),
+        probability=("scenario", [0.25, 0.75]),
+    )
+    line = Timeline.from_profiles(profiles)
+    assert (line.n_days, line.steps_per_day, line.dims) == (2, 2, ("scenario", "time"))
+    assert line.weight.tolist() == [0.25, 0.75]
+    assert line.array(profiles, "price_buy_eur_per_mwh").tolist() == [1.0, 2.0, 3.0, 4.0]
+    assert line.array(profiles, "load_p_mw").ravel().tolist() == [5.0, 6.0, 5.0, 6.0]
+    assert line.hour_of_day.tolist() == [0.0, 1.0, 0.0, 1.0]

@@ -105,6 +105,32 @@ def test_replay_agrees_with_the_nets_own_power_flow(case33: Any) -> None:
     assert losses_mw(grid, flows)[0] == pytest.approx(case33.res_line.pl_mw.sum(), rel=1e-5)
 
 
+@pytest.mark.parametrize("make", [_cigre, _case33], ids=["cigre", "case33"])
+def test_replay_is_pandapowers_power_flow(make: Any) -> None:
+    """Any injections at the nodes, not only those of an optimum."""
+    net = make()
+    grid = GridData.from_net(net)
+    rng, shape = np.random.default_rng(3), (5, grid.n_nodes)
+    p, q = (rng.uniform(-0.1, 0.1, shape) / grid.s_base_mva for _ in range(2))
+    none = np.zeros((5, grid.n_branches))
+    sources = np.zeros((5, len(grid.source_node)))
+    flows = FlowSolution(
+        v=np.ones(shape), p=none, q=none, l=none, p_source=sources, q_source=sources,
+        p_injected=p, q_injected=q,
+    )  # fmt: skip
+    certificate = certify(net, grid, flows, has_losses=True)
+    for table in ("load", "sgen", "storage"):
+        net[table]["in_service"] = False
+    for step in range(5):
+        at = copy.deepcopy(net)
+        for k, bus in enumerate(grid.node_bus):
+            power = grid.s_base_mva * np.array([p[step, k], q[step, k]])
+            pp.create_sgen(at, bus, p_mw=power[0], q_mvar=power[1])
+        pp.runpp(at, numba=False, tolerance_mva=1e-10)
+        wanted = at.res_bus.vm_pu.loc[sorted(grid.bus_node)]
+        np.testing.assert_allclose(certificate.vm_ac_pu[step], wanted, atol=1e-8, rtol=0)
+
+
 def test_inexact_relaxation_is_said(case33: Any) -> None:
     """Maximising the exchange inflates the currents; every figure of the certificate sees it."""
     profiles = xr.Dataset(coords={"time": [0.0]})

@@ -232,8 +232,7 @@ def test_classes() -> None:
     m.quadratic = pyo.Objective(expr=m.x**2)
     assert compile_model(m).problem_class == ProblemClass.QP
     m.n.unfix()
-    with pytest.raises(SolverCannot, match="integers and a quadratic objective"):
-        _ = compile_model(m).problem_class
+    assert compile_model(m).problem_class == ProblemClass.MIQP
 
 
 def test_matrices() -> None:

@@ -61,8 +61,8 @@ def _cone(level: float = 2.0, *, whole: bool = False) -> Any:
 CASES = {
     "LP highs": (_lp, "auto", C.LP, "highs", -36.0),
     "LP clarabel": (_lp, "clarabel", C.LP, "clarabel", -36.0),
-    "QP highs": (_qp, "auto", C.QP, "highs", 6.75),
-    "QP clarabel": (_qp, "clarabel", C.QP, "clarabel", 6.75),
+    "QP highs": (_qp, "highs", C.QP, "highs", 6.75),
+    "QP clarabel": (_qp, "auto", C.QP, "clarabel", 6.75),
     "MILP": (_milp, "auto", C.MILP, "highs", -24.0),
     "SOCP": (_cone, "auto", C.SOCP, "clarabel", np.sqrt(2.0)),
     "MISOCP": (lambda: _cone(3.0, whole=True), "auto", C.MISOCP, "highs+clarabel", np.sqrt(5.0)),
@@ -204,8 +204,8 @@ def test_optimum_of_zero_is_optimal(whole: bool) -> None:
 
 
 def test_unknown_solver() -> None:
-    with pytest.raises(SolverUnavailable, match="there is no solver 'scip'; choose 'auto' or one"):
-        run_solver(_lp(), SolverConfig(name="scip"))
+    with pytest.raises(SolverUnavailable, match="there is no solver 'cplex'; choose 'auto' or one"):
+        run_solver(_lp(), SolverConfig(name="cplex"))
 
 
 @pytest.mark.parametrize(
@@ -218,14 +218,14 @@ def test_unknown_solver() -> None:
     ],
 )
 def test_solver_that_cannot(make: Any, solver: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "_SOLVE", {})  # nothing is solved before it is refused
+    monkeypatch.setattr(run, "BACKENDS", {})  # nothing is solved before it is refused
     with pytest.raises(SolverCannot, match=f"{solver} cannot solve a .*; these can: "):
         run_solver(make(), SolverConfig(name=solver))
 
 
 def test_solver_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "installed_version", lambda name: None if name == "clarabel" else "1")
-    monkeypatch.setattr(run, "_SOLVE", {})
+    monkeypatch.setattr(run, "BACKENDS", {})
     for make in (_cone, lambda: _cone(whole=True)):
         with pytest.raises(
             SolverUnavailable, match=r"not installed: python -m pip install clarabel"
