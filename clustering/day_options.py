@@ -9,10 +9,14 @@ from typing import Final, Literal
 import numpy as np
 import xarray as xr
 
-from clustering.pair_distances import DistinctRows, Floats
+from clustering.day_count import MOST_DAYS
+from clustering.distinct_rows import DistinctRows
+from clustering.pair_distances import Floats
 from pp_p2p.errors import Finding
 
-EXTREMES: Final = ("peak_net_load", "min_net_load", "peak_load")
+EXTREMES: Final = ("peak_net_load", "min_net_load", "peak_load", "max_ramp")
+
+REPRESENTATIVES: Final = ("medoid", "mean", "distribution")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +24,22 @@ class Options:
     """Arguments of `typical_days`, described there."""
 
     n_days: int | Literal["auto"]
-    representative: Literal["medoid", "mean"]
+    representative: Literal["medoid", "mean", "distribution"]
     keep_energy: bool
     extreme_days: Sequence[str]
     weights_by: Mapping[str, float]
     max_days: int | None
+    max_duration_rmse_percent: float
+    max_correlation_rmse: float
+    seed: int
+
+    @property
+    def target(self) -> dict[str, float]:
+        """What "auto" has to keep."""
+        return {
+            "max_duration_rmse_percent": self.max_duration_rmse_percent,
+            "max_correlation_rmse": self.max_correlation_rmse,
+        }
 
 
 def check_options(profiles: object, options: Options) -> list[Finding]:
@@ -39,8 +54,14 @@ def check_options(profiles: object, options: Options) -> list[Finding]:
         wrong("n_days", options.n_days, "give a whole number of at least 1, or 'auto'")
     if options.max_days is not None and not _is_count(options.max_days):
         wrong("max_days", options.max_days, "give a whole number of at least 1, or None")
-    if options.representative not in ("medoid", "mean"):
-        wrong("representative", options.representative, "give 'medoid' or 'mean'")
+    if options.representative not in REPRESENTATIVES:
+        mend = f"give any of {', '.join(map(repr, REPRESENTATIVES))}"
+        wrong("representative", options.representative, mend)
+    for name, limit in options.target.items():
+        if not (_is_weight(limit) and limit > 0.0):
+            wrong(name, limit, "give a finite number > 0")
+    if not isinstance(options.seed, int | np.integer) or isinstance(options.seed, bool):
+        wrong("seed", options.seed, "give a whole number; it changes nothing")
     if isinstance(options.extreme_days, str):
         wrong("extreme_days", options.extreme_days, "give a sequence of names, not one string")
     else:
@@ -90,6 +111,18 @@ def check_counts(features: Floats, extremes: Mapping[str, int], options: Options
             )
         ]
     return []
+
+
+def most_clusters(features: Floats, extremes: Mapping[str, int], options: Options) -> int:
+    """Return the largest number of clusters that "auto" may try."""
+    aside = sorted(set(extremes.values()))
+    different = len(
+        DistinctRows.of(
+            np.delete(features, aside, axis=0), np.ones(len(features) - len(aside))
+        ).points
+    )
+    most = MOST_DAYS if options.max_days is None else options.max_days - len(aside)
+    return min(most, different)
 
 
 def _is_count(value: object) -> bool:

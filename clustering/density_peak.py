@@ -4,7 +4,7 @@
     centres = the K rows of largest gamma    (2)
     Lloyd's iteration from these centres     (3)  clustering.lloyd
     moving centres while that pays           (4)  clustering.swap
-    K = "auto": choice among 2..max_clusters (5)  clustering.validity
+    K = "auto": choice among 2..max_clusters (5)  clustering.division, clustering.validity
 
 Rodriguez & Laio (2014), Science 344, 1492 for (1) and (2); the planning thesis on active
 distribution networks, ch. 1, for density peaks as seeds of K-means. The rule (5) is not
@@ -14,13 +14,13 @@ published there and is reconstructed; (4) is ours.
 from __future__ import annotations
 
 import warnings
-from functools import partial
+from functools import cache
 from math import fsum
 from numbers import Integral, Real
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist
 from sklearn.base import (
     BaseEstimator,
@@ -31,24 +31,13 @@ from sklearn.base import (
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # has no stubs
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # has no stubs
 
-from clustering.lloyd import Partition, lloyd, means, nearest
-from clustering.pair_distances import (
-    COPIES,
-    DistinctRows,
-    Floats,
-    Ints,
-    PairDistances,
-    fewest_columns,
-    peak_height,
-)
-from clustering.swap import improve
-from clustering.validity import compare
+from clustering.distinct_rows import DistinctRows, centred
+from clustering.division import divide
+from clustering.lloyd import Lloyd, Partition, block_rows, means, nearest
+from clustering.pair_distances import Floats, Ints, PairDistances
 from pp_p2p.errors import Finding, InvalidInput
-
-MOST_CLUSTERS: Final = 20
-"""Largest number of clusters that "auto" tries where ``max_clusters`` does not say."""
 
 
 class DensityPeakKMeans(
@@ -77,6 +66,8 @@ class DensityPeakKMeans(
         from their mean, that ends the iteration.
     max_memory_mb : float, default=512
         Memory for distances, MB; larger matrices are computed in blocks, again for every pass.
+    representative : {"mean", "medoid"}, default="mean"
+        What `representatives_` holds. The clusters are the same.
     max_swaps : int, default=50
         Largest number of centres that are moved elsewhere after the iteration, each move lowering
         the inertia. 0 is the published algorithm, which can stay in a poor division.
@@ -91,6 +82,8 @@ class DensityPeakKMeans(
         Weighted means.
     medoid_indices_ : ndarray of shape (n_clusters_,)
         Row nearest to each centre, which has the least sum of squared distances to its cluster.
+    representatives_ : ndarray of shape (n_clusters_, n_features)
+        The means, or the rows at `medoid_indices_`.
     inertia_ : float
         Weighted sum of the squared distances to the centres.
     n_iter_ : int
@@ -125,6 +118,9 @@ class DensityPeakKMeans(
     A row far from all others is never a first centre, for its density is least; moving centres
     may still give it one, because that lowers the inertia. ``max_swaps=0`` keeps the peaks.
 
+    All pairs of rows are looked at: the time grows with their square, the memory does not. A year
+    of days is faster than ten restarts of K-means, 50 000 rows are much slower.
+
     References
     ----------
     Rodriguez, A. & Laio, A. (2014). Clustering by fast search and find of density peaks.
@@ -151,6 +147,7 @@ class DensityPeakKMeans(
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_memory_mb": [Interval(Real, 0, None, closed="neither")],
+        "representative": [StrOptions({"mean", "medoid"})],
         "max_swaps": [Interval(Integral, 0, None, closed="left")],
     }
 
@@ -164,6 +161,7 @@ class DensityPeakKMeans(
         max_iter: int = 300,
         tol: float = 1e-6,
         max_memory_mb: float = 512,
+        representative: Literal["mean", "medoid"] = "mean",
         max_swaps: int = 50,
     ) -> None:
         self.n_clusters = n_clusters
@@ -173,6 +171,7 @@ class DensityPeakKMeans(
         self.max_iter = max_iter
         self.tol = tol
         self.max_memory_mb = max_memory_mb
+        self.representative = representative
         self.max_swaps = max_swaps
 
     def fit(
@@ -206,7 +205,7 @@ class DensityPeakKMeans(
         data, weight = self._rows(X, sample_weight, reset=True)
         _check_count(int(np.count_nonzero(weight)), self.n_clusters)
         # one thread: small products gain nothing from more, and their sums depend on how many
-        with threadpool_limits(limits=1, user_api="blas"):
+        with _threads().limit(limits=1, user_api="blas"):
             self._fit(data, weight)
         return self
 
@@ -257,99 +256,49 @@ class DensityPeakKMeans(
     ) -> tuple[Ints, Floats, Floats]:
         check_is_fitted(self)
         data, weight = self._rows(X, sample_weight)
-        labels, distance = nearest(data, self.cluster_centers_, self._block_rows(self.n_clusters_))
+        rows = block_rows(self.n_clusters_, self.max_memory_mb)
+        labels, distance = nearest(data, self.cluster_centers_, rows)
         return labels, distance, weight
-
-    def _block_rows(self, clusters: int) -> int:
-        return max(1, int(self.max_memory_mb * 2**20 / (8 * clusters * COPIES)))
 
     def _fit(self, data: Floats, weight: Floats) -> None:
         rows = DistinctRows.of(data, weight)
-        pairs = PairDistances(fewest_columns(rows.points), self.max_memory_mb)
-        rho, delta, gamma = self._peaks(rows.weights, pairs)
-        # gamma is 0 for the least dense and for the closest row: delta, then rho, part them
-        order = np.lexsort((np.arange(len(rho)), -rho, -delta, -gamma))
-        if self.n_clusters == "auto":
-            partition = self._best(rows.weights, pairs, rho, gamma, order)
-        else:
-            self.scores_: dict[str, NDArray[Any]] = {}
-            partition = self._divide(rows.weights, pairs.points, order[: self.n_clusters])
-        counted = rows.group >= 0
-        self.rho_, self.delta_, self.gamma_ = (
-            np.where(counted, values[rows.group], np.nan) for values in (rho, delta, gamma)
-        )
-        partition = self._improve(rows.weights, pairs.points, partition, thorough=True)
-        self._settle(rows, data, weight, partition)
-
-    def _peaks(self, weights: Floats, pairs: PairDistances) -> tuple[Floats, Floats, Floats]:
-        if len(weights) == 1:
-            return weights - 1.0, np.zeros(1), np.ones(1)
-        cutoff = pairs.quantile(weights, self.cutoff_quantile)
-        # distances below the smallest normal number square to nothing
-        cutoff = max(cutoff, float(np.finfo(np.float64).tiny))
-        rho = pairs.density(weights, cutoff, self.density)
-        delta = pairs.separation(rho)
-        return rho, delta, peak_height(rho, delta)
-
-    def _lloyd(self, weights: Floats, points: Floats, centers: Floats) -> Partition:
-        return lloyd(
+        points, unit = centred(rows.points, rows.weights)
+        pairs = PairDistances(points, self.max_memory_mb)
+        peaks = pairs.peaks(rows.weights, self.cutoff_quantile, self.density)
+        iteration = Lloyd.of(
             points,
-            weights,
-            centers,
+            rows.weights,
             max_iter=self.max_iter,
             tol=self.tol,
-            block_rows=self._block_rows(len(centers)),
+            max_memory_mb=self.max_memory_mb,
         )
-
-    def _divide(self, weights: Floats, points: Floats, seeds: Ints) -> Partition:
-        first = self._lloyd(weights, points, points[seeds])
-        return self._improve(weights, points, first, thorough=False)
-
-    def _improve(
-        self, weights: Floats, points: Floats, partition: Partition, *, thorough: bool
-    ) -> Partition:
-        return improve(
-            partition,
-            points,
-            weights,
-            partial(self._lloyd, weights, points),
+        partition, self.scores_ = divide(
+            pairs,
+            peaks,
+            iteration,
+            n_clusters=self.n_clusters,
+            max_clusters=self.max_clusters,
             max_swaps=self.max_swaps,
-            block_rows=self._block_rows(len(partition.centers)),
-            thorough=thorough,
         )
-
-    def _best(
-        self, weights: Floats, pairs: PairDistances, rho: Floats, gamma: Floats, order: Ints
-    ) -> Partition:
-        candidates = self._candidates(weights)
-        points = pairs.points
-        partitions = [self._divide(weights, points, order[:k]) for k in candidates]
-        self.scores_, chosen = compare(
-            pairs, weights, partitions, rho=rho, gamma=gamma, order=order
+        counted = rows.group >= 0
+        self.rho_, self.delta_, self.gamma_ = (
+            np.where(counted, values[rows.group], np.nan)
+            for values in (peaks.rho, unit * peaks.delta, peaks.gamma)
         )
-        if chosen is None:
-            return self._divide(weights, points, order[:1])
-        return partitions[chosen]
-
-    def _candidates(self, weights: Floats) -> Ints:
-        different, total = len(weights), float(weights.sum())
-        usual = min(MOST_CLUSTERS, int(np.ceil(np.sqrt(max(different, total)))))
-        most = usual if self.max_clusters is None else self.max_clusters
-        # one row per cluster says nothing about the fit: no silhouette is defined there
-        most = min(most, different if total > different else different - 1)
-        return np.arange(2, most + 1, dtype=np.int64)
+        self._settle(rows, data, weight, partition)
 
     def _settle(
         self, rows: DistinctRows, data: Floats, weight: Floats, partition: Partition
     ) -> None:
+        """Take the clusters of the division to the rows as they were given."""
         used, of_row = np.unique(partition.labels, return_inverse=True)
-        room = np.zeros((len(used), data.shape[1]))
-        centers = means(rows.points, rows.weights, of_row, room)
-        block_rows = self._block_rows(len(centers))
-        labels, _ = nearest(data, centers, block_rows)
+        centers = means(rows.points, rows.weights, of_row, len(used))
+        at_once = block_rows(len(centers), self.max_memory_mb)
+        labels, distance = nearest(data, centers, at_once)
         held = np.bincount(labels, weights=weight, minlength=len(centers)) > 0.0
-        centers = centers[held]
-        labels, distance = nearest(data, centers, block_rows)
+        if not held.all():
+            centers = centers[held]
+            labels, distance = nearest(data, centers, at_once)
         self.cluster_centers_ = centers
         self.labels_ = labels
         self.n_clusters_ = len(centers)
@@ -358,19 +307,29 @@ class DensityPeakKMeans(
         apart = np.where(weight > 0.0, distance, np.inf)
         first = np.lexsort((apart, labels))
         self.medoid_indices_ = first[np.searchsorted(labels[first], np.arange(len(centers)))]
+        medoids = self.representative == "medoid"
+        self.representatives_ = data[self.medoid_indices_] if medoids else centers.copy()
+        self._warn(partition)
+
+    def _warn(self, partition: Partition) -> None:
         if self.n_clusters != "auto" and self.n_clusters_ < self.n_clusters:
             warnings.warn(
                 f"found {self.n_clusters_} clusters instead of {self.n_clusters}: no more rows "
                 "differ; ask for fewer clusters",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         if not partition.converged:
             warnings.warn(
                 f"centres still move after max_iter={self.max_iter} rounds; raise max_iter",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def _check_count(rows: int, n_clusters: int | Literal["auto"]) -> None:

@@ -12,12 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Final, overload
 
 import numpy as np
-from scipy.sparse import csr_array
+from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from clustering.pair_distances import Floats, Ints
+from clustering.pair_distances import COPIES, Floats, Ints
+
+CANCELLED: Final = 1e-6
+"""Share of the total sum of squares below which a difference of sums is not trusted."""
+
+ROUGH: Final = 1e-3
+"""Relative fall of the sum of squares that ends an iteration with a bound."""
+
+PATIENCE: Final = 3.0
+"""The sum of squares is expected to fall by at most this many times its last fall."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,60 +59,224 @@ class Partition:
         return replace(self, n_iter=n_iter)
 
 
-def lloyd(
-    points: Floats, weights: Floats, centers: Floats, *, max_iter: int, tol: float, block_rows: int
-) -> Partition:
-    """Iterate from `centers`.
+@dataclass(frozen=True, kw_only=True)
+class Lloyd:
+    """The iteration, bound to its rows.
 
     Parameters
     ----------
     points : (m, features)
-        Different rows.
+        Different rows about their mean: the expansion of the square in (1) is accurate there.
     weights : (m,), > 0
         How often each row counts.
-    centers : (clusters, features)
-        First centres.
+    squares : (m,)
+        Squared length of each row.
     max_iter : int
         Largest number of rounds.
-    tol : float
-        Movement of all centres together, relative to the spread of the rows, that ends it.
-    block_rows : int
-        Rows whose distances to the centres are held at once.
-
-    Returns
-    -------
-    Partition
-        Every cluster has a member unless fewer different places than centres exist.
+    smallest_move : float
+        Movement of all centres together that ends the iteration.
+    max_memory_mb : float
+        Bound of the memory for distances to the centres, MB.
+    total : float
+        Weighted sum of the squares.
     """
-    mean = np.average(points, axis=0, weights=weights)
-    x = points - mean  # keeps the expansion of the square in `_assign` accurate
-    square = np.einsum("ij,ij->i", x, x)
-    smallest_move = tol * np.sqrt(np.average(square, weights=weights))
-    centers = centers - mean
-    labels = np.full(len(x), -1, dtype=np.int64)
-    converged = False
-    n_iter = 0
-    while n_iter < max_iter and not converged:
-        n_iter += 1
-        new_labels, distance = _assign(x, square, centers, block_rows)
-        _fill_empty(new_labels, distance, len(centers))
-        if np.array_equal(new_labels, labels):
-            converged = True
-            break
-        labels = new_labels
-        moved = means(x, weights, labels, centers)
-        converged = bool(np.linalg.norm(moved - centers) <= smallest_move)
-        centers = moved
-    centers = means(points, weights, labels, centers + mean)
-    residual = points - centers[labels]
-    inertia = float(weights @ np.einsum("ij,ij->i", residual, residual))
-    return Partition(
-        labels=labels,
-        centers=centers,
-        inertia=inertia,
-        n_iter=n_iter,
-        converged=converged,
-    )
+
+    points: Floats
+    weights: Floats
+    squares: Floats
+    max_iter: int
+    smallest_move: float
+    max_memory_mb: float
+    total: float
+
+    @classmethod
+    def of(
+        cls, points: Floats, weights: Floats, *, max_iter: int, tol: float, max_memory_mb: float
+    ) -> Lloyd:
+        """Bind the iteration; `tol` is relative to the root mean square of the rows."""
+        squares = np.einsum("ij,ij->i", points, points)
+        return cls(
+            points=points,
+            weights=weights,
+            squares=squares,
+            max_iter=max_iter,
+            smallest_move=tol * float(np.sqrt(np.average(squares, weights=weights))),
+            max_memory_mb=max_memory_mb,
+            total=float(weights @ squares),
+        )
+
+    @overload
+    def run(self, centers: Floats) -> Partition: ...
+
+    @overload
+    def run(self, centers: Floats, *, bound: float) -> Partition | None: ...
+
+    def run(self, centers: Floats, *, bound: float = np.inf) -> Partition | None:
+        """Iterate from `centers` (clusters, features).
+
+        Every cluster has a member unless fewer different places than centres exist. With a
+        `bound` of the sum of squares it ends as soon as that hardly falls any more, and with
+        None where it falls too slowly to come below the bound.
+        """
+        clusters = len(centers)
+        labels = np.full(len(self.points), -1, dtype=np.int64)
+        partial = _Sums.zeros(centers)
+        near = _Nearest(self, clusters)
+        active = np.ones(clusters, dtype=bool)
+        converged = False
+        inertia = np.inf
+        n_iter = 0
+        while n_iter < self.max_iter and not converged:
+            n_iter += 1
+            new_labels = near.assigned(centers, active)
+            changed = np.flatnonzero(new_labels != labels)
+            if not len(changed):
+                converged = True
+                break
+            partial.move(self, changed, labels[changed], new_labels[changed])
+            labels = new_labels
+            moved = partial.means(centers)
+            step = moved - centers
+            lengths = np.einsum("ij,ij->i", step, step)
+            converged = bool(np.sqrt(lengths.sum()) <= self.smallest_move)
+            active = lengths > 0.0
+            centers = moved
+            before, inertia = inertia, self._between(centers, partial.mass)
+            if bound < np.inf:
+                fall = before - inertia
+                if inertia - PATIENCE * fall > bound:
+                    return None
+                converged |= fall < ROUGH * inertia
+        if bound == np.inf or inertia < CANCELLED * self.total:
+            # sums that were kept up to date are rounded often
+            centers = self.means(labels, centers)
+            inertia = self._inertia(labels, centers)
+        return Partition(
+            labels=labels,
+            centers=centers,
+            inertia=inertia,
+            n_iter=n_iter,
+            converged=converged,
+        )
+
+    def means(self, labels: Ints, old: Floats) -> Floats:
+        """Return the means (2), and `old` (clusters, features) where a cluster has no member."""
+        mass: Floats = np.bincount(labels, weights=self.weights, minlength=len(old)).astype(float)
+        sums = self.sums(labels, len(old), self.points)
+        return _ratio(sums, mass, old)
+
+    def blocks(self, clusters: int) -> Iterator[slice]:
+        """Yield slices of rows whose distances to `clusters` centres fit into the memory."""
+        return row_blocks(len(self.points), block_rows(clusters, self.max_memory_mb))
+
+    def sums(self, labels: Ints, clusters: int, values: Floats) -> Floats:
+        """Return the weighted sums (clusters, features) of `values` (m, features) by label."""
+        total = np.zeros((clusters, values.shape[1]))
+        for rows in self.blocks(clusters):
+            here = labels[rows]
+            member = np.zeros((clusters, len(here)))
+            member[here, np.arange(len(here))] = self.weights[rows]
+            total += member @ values[rows]
+        return total
+
+    def squares_to(self, centers: Floats, some: slice) -> Floats:
+        """Return the squared distances (rows, clusters) of `some` rows to `centers`."""
+        block = self.points[some] @ (-2.0 * centers.T)
+        block += np.einsum("ij,ij->i", centers, centers)
+        block += self.squares[some, None]
+        return block
+
+    def _between(self, centers: Floats, mass: Floats) -> float:
+        """Return the sum of squares about `centers` that are means: all less that of the means."""
+        return self.total - float(mass @ np.einsum("ij,ij->i", centers, centers))
+
+    def _inertia(self, labels: Ints, centers: Floats) -> float:
+        mass: Floats = np.bincount(labels, weights=self.weights, minlength=len(centers)).astype(
+            float
+        )
+        within = self._between(centers, mass)
+        if within > CANCELLED * self.total:
+            return within
+        residual = self.points - centers[labels]
+        return float(self.weights @ np.einsum("ij,ij->i", residual, residual))
+
+
+@dataclass(kw_only=True)
+class _Sums:
+    """Weighted sums (clusters, features) and masses (clusters,), kept up to date."""
+
+    sums: Floats
+    mass: Floats
+    size: Ints
+
+    @classmethod
+    def zeros(cls, centers: Floats) -> _Sums:
+        clusters = len(centers)
+        return cls(
+            sums=np.zeros_like(centers),
+            mass=np.zeros(clusters),
+            size=np.zeros(clusters, dtype=np.int64),
+        )
+
+    def move(self, rows: Lloyd, changed: Ints, old: Ints, new: Ints) -> None:
+        """Take the rows `changed` (c,) from clusters `old` (c,) (-1 for none) to `new` (c,)."""
+        clusters = len(self.mass)
+        for some in row_blocks(len(changed), block_rows(clusters, rows.max_memory_mb)):
+            weight = rows.weights[changed[some]]
+            column = np.arange(len(weight))
+            member = np.zeros((clusters + 1, len(weight)))  # the last one is no cluster
+            member[new[some], column] = weight
+            member[old[some], column] = -weight
+            self.sums += (member @ rows.points[changed[some]])[:-1]
+            self.mass += member.sum(axis=1)[:-1]
+        self.size += np.bincount(new, minlength=clusters)
+        self.size -= np.bincount(old[old >= 0], minlength=clusters)
+        self.mass[self.size == 0] = 0.0
+
+    def means(self, old: Floats) -> Floats:
+        return _ratio(self.sums, self.mass, old)
+
+
+class _Nearest:
+    """Nearest centres; distances to centres that stay are not computed again."""
+
+    def __init__(self, rows: Lloyd, clusters: int) -> None:
+        self.rows = rows
+        self.slices = list(rows.blocks(clusters))
+        one = len(self.slices) == 1
+        self.kept = np.empty((len(rows.points), clusters)) if one else None
+
+    def assigned(self, centers: Floats, active: NDArray[np.bool_]) -> Ints:
+        """Return (1) for centres of which those not `active` (clusters,) stayed."""
+        rows = self.rows
+        labels = np.empty(len(rows.points), dtype=np.int64)
+        square = np.einsum("ij,ij->i", centers, centers)
+        for some in self.slices:
+            if self.kept is None or active.all():
+                block = rows.points[some] @ (-2.0 * centers.T)
+                block += square
+            else:
+                block = self.kept
+                block[:, active] = rows.points @ (-2.0 * centers[active].T) + square[active]
+            if self.kept is not None:
+                self.kept = block
+            labels[some] = block.argmin(axis=1)
+        size = np.bincount(labels, minlength=len(centers))
+        if not size.all():
+            residual = rows.points - centers[labels]
+            _fill_empty(labels, np.einsum("ij,ij->i", residual, residual), size)
+        return labels
+
+
+def _ratio(sums: Floats, mass: Floats, old: Floats) -> Floats:
+    if mass.all():
+        return sums / mass[:, None]
+    return np.where(mass[:, None] > 0.0, sums / np.where(mass, mass, 1.0)[:, None], old)
+
+
+def block_rows(clusters: int, max_memory_mb: float) -> int:
+    """Return how many rows' distances to `clusters` centres fit into the memory."""
+    return max(1, int(max_memory_mb * 2**20 / (8 * clusters * COPIES)))
 
 
 def nearest(points: Floats, centers: Floats, block_rows: int) -> tuple[Ints, Floats]:
@@ -119,19 +293,15 @@ def nearest(points: Floats, centers: Floats, block_rows: int) -> tuple[Ints, Flo
     return labels, distance
 
 
-def means(points: Floats, weights: Floats, labels: Ints, old: Floats) -> Floats:
-    """Return the means (2), and `old` (clusters, features) where a cluster has no member."""
-    clusters, rows = old.shape[0], len(points)
-    # one entry per row: the row pointers are known, nothing has to be sorted
-    member = csr_array((weights, labels, np.arange(rows + 1)), shape=(rows, clusters))
-    mass = np.bincount(labels, weights=weights, minlength=clusters)
+def means(points: Floats, weights: Floats, labels: Ints, clusters: int) -> Floats:
+    """Return the means (2) of clusters that all have a member; one row is its own mean."""
+    order = np.argsort(labels, kind="stable")
     size = np.bincount(labels, minlength=clusters)
-    result: Floats = np.array(member.T @ points)
-    result[size > 0] /= mass[size > 0, None]
-    result[size == 0] = old[size == 0]
+    first = np.cumsum(size) - size
+    sums = np.add.reduceat((weights[:, None] * points)[order], first, axis=0)
+    result: Floats = sums / np.add.reduceat(weights[order], first)[:, None]
     # a cluster of one row has that row as its centre, not a rounded neighbour of it
-    alone = size[labels] == 1
-    result[labels[alone]] = points[alone]
+    result[size == 1] = points[order[first[size == 1]]]
     return result
 
 
@@ -141,26 +311,9 @@ def row_blocks(rows: int, block_rows: int) -> Iterator[slice]:
         yield slice(start, min(start + block_rows, rows))
 
 
-def _assign(x: Floats, square: Floats, centers: Floats, block_rows: int) -> tuple[Ints, Floats]:
-    labels = np.empty(len(x), dtype=np.int64)
-    distance = np.empty(len(x))
-    square_center = np.einsum("ij,ij->i", centers, centers)
-    for rows in row_blocks(len(x), block_rows):
-        block = x[rows] @ centers.T
-        block *= -2.0
-        block += square_center
-        labels[rows] = block.argmin(axis=1)
-        distance[rows] = block.min(axis=1) + square[rows]
-    return labels, distance
-
-
-def _fill_empty(labels: Ints, distance: Floats, clusters: int) -> None:
-    size = np.bincount(labels, minlength=clusters)
-    empty = np.flatnonzero(size == 0)
-    if not len(empty):
-        return
+def _fill_empty(labels: Ints, distance: Floats, size: Ints) -> None:
     candidates = iter(np.argsort(-distance, kind="stable"))
-    for cluster in empty:
+    for cluster in np.flatnonzero(size == 0):
         for row in candidates:
             if size[labels[row]] > 1:  # moving it must not empty its own cluster
                 size[labels[row]] -= 1

@@ -5,7 +5,8 @@
     gamma_i = rho~_i delta~_i                     (3)  both scaled to [0, 1]
 
 The -1 in (1) is the row itself: a row of weight w stands for w rows in one place. Everything
-goes block by block, so the memory is bounded whatever the number of rows is.
+goes block by block, so the memory is bounded whatever the number of rows is, and every pair is
+seen once where that suffices.
 
 Rodriguez & Laio (2014), Science 344, 1492.
 """
@@ -26,63 +27,40 @@ Ints: TypeAlias = NDArray[np.int64]
 COPIES: Final = 4
 """Arrays of a block's size that are alive at once (the block, a mask, two temporaries)."""
 
-BINS: Final = 4096
+CACHED: Final = 2**17
+"""Values of a block; more would leave the processor's cache."""
+
+
+LEAST_ROWS: Final = 16
+"""Rows of a block where even one row hardly fits into the cache."""
+
+MANY_COLUMNS: Final = 16
+"""From here on the expanded square is faster than summing squared differences."""
+
+CLOSE: Final = 1e-6
+"""Squared distances below this share of the largest squared length are computed directly."""
+
+ROUNDING: Final = 1e-12
+"""Relative error that sums of weights may have."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistinctRows:
-    """The different rows of a matrix in lexicographic order.
+class Peaks:
+    """Density, separation and height (m,) of every row, and the rows by falling height."""
 
-    In this order nothing computed from them can depend on how the rows were given.
-
-    Parameters
-    ----------
-    points : (m, features)
-        Different rows.
-    weights : (m,)
-        Sum of the weights of the rows that are equal to each.
-    group : (n,)
-        Distinct row of each given row; -1 for a row without weight, which does not count.
-    """
-
-    points: Floats
-    weights: Floats
-    group: Ints
-
-    @classmethod
-    def of(cls, points: Floats, weights: Floats) -> DistinctRows:
-        """Sort and merge `points` (n, features); rows of zero weight are left out."""
-        points = points + 0.0  # -0.0 becomes 0.0: equal values, equal rows
-        # the weight is the last key, so that sums do not depend on the order given either
-        order = np.lexsort((weights, *points.T[::-1]))
-        order = order[weights[order] > 0.0]
-        ordered = points[order]
-        first = np.ones(len(order), dtype=bool)
-        first[1:] = np.any(ordered[1:] != ordered[:-1], axis=1)
-        group = np.full(len(points), -1, dtype=np.int64)
-        group[order] = np.cumsum(first) - 1
-        return cls(
-            points=ordered[first],
-            weights=np.add.reduceat(weights[order], np.flatnonzero(first)),
-            group=group,
-        )
-
-
-def fewest_columns(points: Floats) -> Floats:
-    """Return `points` (m, features) moved and turned into at most m columns; distances stay."""
-    if points.shape[1] <= len(points):
-        return points
-    _, turned = np.linalg.qr((points - points.mean(axis=0)).T, mode="reduced")
-    columns: Floats = np.ascontiguousarray(turned.T)
-    return columns
+    rho: Floats
+    delta: Floats
+    gamma: Floats
+    order: Ints
 
 
 class PairDistances:
-    """Euclidean distances between the rows of `points`, in blocks of rows.
+    """Squared Euclidean distances between the rows of `points`, in blocks of rows.
 
     The whole matrix is kept where it takes no more than half of the memory allowed, and
-    computed anew for every pass otherwise. Differences are squared and summed directly: the
-    faster expansion of the square would lose the zeros and the small distances.
+    computed anew for every pass otherwise. With few columns differences are squared and summed
+    directly. With many the square is expanded, which is faster but loses the zeros and the small
+    distances: those are computed again.
 
     Parameters
     ----------
@@ -94,84 +72,187 @@ class PairDistances:
 
     def __init__(self, points: Floats, max_memory_mb: float) -> None:
         rows = len(points)
+        self._expand = points.shape[1] >= MANY_COLUMNS
+        if self._expand:
+            points = points - points.mean(axis=0)
+            self._close = CLOSE * float(np.einsum("ij,ij->i", points, points).max())
         self.points = points
         self._bytes = max_memory_mb * 2.0**20
-        self.block_rows = int(np.clip(self._bytes / 2 / (8 * rows * COPIES), 1, rows))
+        allowed = min(self._bytes / 2 / (8 * COPIES), max(CACHED, LEAST_ROWS * rows))
+        self.block_rows = int(np.clip(allowed / rows, 1, rows))
         keep = 8 * rows * rows <= self._bytes / 2
-        self._matrix: Floats | None = cdist(points, points) if keep else None
+        self._matrix: Floats | None = self._squares(points, points) if keep else None
 
     def blocks(self) -> Iterator[tuple[slice, Floats]]:
-        """Yield (rows, distances of these rows to all rows)."""
-        for start in range(0, len(self.points), self.block_rows):
-            rows = slice(start, min(start + self.block_rows, len(self.points)))
+        """Yield (rows, squared distances of these rows to all rows)."""
+        for rows in self._slices():
             if self._matrix is None:
-                yield rows, cdist(self.points[rows], self.points)
+                yield rows, self._squares(self.points[rows], self.points)
             else:
                 yield rows, self._matrix[rows]
+
+    def peaks(
+        self, weights: Floats, quantile: float, kernel: Literal["gaussian", "cutoff"]
+    ) -> Peaks:
+        """Return (1), (2) and (3) with the cut-off distance at a quantile of all pairs."""
+        if len(weights) == 1:
+            return Peaks(
+                rho=weights - 1.0,
+                delta=np.zeros(1),
+                gamma=np.ones(1),
+                order=np.zeros(1, dtype=np.int64),
+            )
+        rho = self.density(weights, self.quantile(weights, quantile), kernel)
+        delta = self.separation(rho)
+        gamma = peak_height(rho, delta)
+        # gamma is 0 for the least dense and for the closest row: delta, then rho, part them
+        order = np.lexsort((np.arange(len(rho)), -rho, -delta, -gamma))
+        return Peaks(rho=rho, delta=delta, gamma=gamma, order=order)
 
     def quantile(self, weights: Floats, share: float) -> float:
         """Return the smallest distance that at least `share` of all pairs do not exceed.
 
-        A pair of rows counts with the product of its weights. Exact: a histogram is refined
-        around the quantile until the pairs left fit into memory.
+        A pair of rows counts with the product of its weights. Exact: a sample of the rows says
+        between which bounds the quantile lies, one pass over all pairs finds it there.
         """
-        pairs = len(weights) * (len(weights) - 1) // 2
-        target = share * (weights.sum() ** 2 - np.square(weights).sum()) / 2
-        room = max(BINS, int(self._bytes / 2 / (8 * 6)))
-        low, below = 0.0, 0.0
-        high = float(np.linalg.norm(np.ptp(self.points, axis=0))) * (1.0 + 1e-9)
-        while pairs > room and high > np.nextafter(low, np.inf):
-            edges = np.linspace(low, high, BINS + 1)
-            count = np.zeros(BINS, dtype=np.int64)
-            mass = np.zeros(BINS)
-            for distance, weight in self._pairs(weights, low, high):
-                count += np.histogram(distance, edges)[0]
-                mass += np.histogram(distance, edges, weights=weight)[0]
-            reached = below + np.cumsum(mass)
-            at = min(int(np.searchsorted(reached, target)), BINS - 1)
-            below = float(reached[at - 1]) if at else below
-            low, high, pairs = float(edges[at]), float(edges[at + 1]), int(count[at])
-        if pairs > room:
-            return high
-        found = list(self._pairs(weights, low, high))
-        distance = np.concatenate([part[0] for part in found])
-        order = np.argsort(distance, kind="stable")
-        reached = below + np.cumsum(np.concatenate([part[1] for part in found])[order])
-        return float(distance[order[min(int(np.searchsorted(reached, target)), len(order) - 1)]])
+        target = share * (float(weights.sum()) ** 2 - float(np.square(weights).sum())) / 2.0
+        room = int(self._bytes / 2 / (8 * 2 * COPIES)) + 64
+        least, most = 0.0, np.inf
+        low, high = self._bracket(weights, share)
+        while True:
+            below, mass, inside, weight = self._between(weights, low, high, room)
+            if below >= target and low > least:
+                most = float(np.nextafter(low, 0.0))
+                low, high = least, most
+            elif below + mass < target * (1.0 - ROUNDING) and high < most:
+                least = float(np.nextafter(high, np.inf))
+                low, high = least, most
+            elif low == high:
+                return float(np.sqrt(low))
+            else:
+                least, most = low, high
+                whole = len(inside) < room
+                order = np.argsort(inside)  # of equal values any may come first
+                inside, reached = inside[order], np.cumsum(weight[order])
+                wanted = (target - below) * (1.0 if whole else reached[-1] / mass)
+                at = min(int(np.searchsorted(reached, wanted)), len(order) - 1)
+                if whole:
+                    return float(np.sqrt(inside[at]))
+                low, high = _narrowed(inside, at, low, high)
 
     def density(
         self, weights: Floats, cutoff: float, kernel: Literal["gaussian", "cutoff"]
     ) -> Floats:
         """Return rho (m,) of equation (1)."""
-        rho = np.empty(len(weights))
-        for rows, block in self.blocks():
+        square = max(cutoff * cutoff, float(np.finfo(np.float64).tiny))
+        rho = np.zeros(len(weights))
+        for rows, block in self._upper():
             if kernel == "gaussian":
-                near = block / cutoff
-                np.square(near, out=near)
-                np.negative(near, out=near)
+                near = block * (-1.0 / square)
                 np.exp(near, out=near)
             else:
-                near = (block < cutoff).astype(np.float64)
-            rho[rows] = near @ weights
+                near = (np.sqrt(block) < cutoff).astype(np.float64)
+            rho[rows] += near @ weights[rows.start :]
+            rho[rows.stop :] += weights[rows] @ near[:, rows.stop - rows.start :]
         return rho - 1.0
 
     def separation(self, rho: Floats) -> Floats:
         """Return delta (m,) of equation (2); equally dense rows stand in lexicographic order."""
-        rank = np.empty(len(rho), dtype=np.int64)
-        rank[np.argsort(-rho, kind="stable")] = np.arange(len(rho))
+        order = np.argsort(-rho, kind="stable")
+        ranked = self.points[order]
         delta = np.empty(len(rho))
-        for rows, block in self.blocks():
-            before = rank < rank[rows, None]
-            delta[rows] = np.min(block, axis=1, where=before, initial=np.inf)
-            for first in np.flatnonzero(rank[rows] == 0):
-                delta[rows.start + first] = block[first].max()
-        return delta
+        for rows in self._slices():
+            some = order[rows]
+            if self._matrix is None:
+                block = self._squares(ranked[rows], ranked[: rows.stop])
+            else:
+                block = self._matrix[some].take(order[: rows.stop], axis=1)
+            own = block[:, rows.start :]
+            np.copyto(own, np.inf, where=np.tri(len(some), dtype=bool).T)
+            delta[some] = block.min(axis=1)
+        delta[order[0]] = self._squares(ranked[:1], ranked).max()
+        return np.sqrt(delta)
 
-    def _pairs(self, weights: Floats, low: float, high: float) -> Iterator[tuple[Floats, Floats]]:
-        column = np.arange(len(weights))
-        for rows, block in self.blocks():
-            wanted = (column > column[rows, None]) & (block >= low) & (block <= high)
-            yield block[wanted], np.multiply.outer(weights[rows], weights)[wanted]
+    def _slices(self) -> Iterator[slice]:
+        for start in range(0, len(self.points), self.block_rows):
+            yield slice(start, min(start + self.block_rows, len(self.points)))
+
+    def _upper(self) -> Iterator[tuple[slice, Floats]]:
+        """Yield (rows, squared distances of these rows to themselves and all later ones)."""
+        for rows in self._slices():
+            if self._matrix is None:
+                yield rows, self._squares(self.points[rows], self.points[rows.start :])
+            else:
+                yield rows, self._matrix[rows, rows.start :]
+
+    def _squares(self, x: Floats, y: Floats) -> Floats:
+        """Return the squared distances (rows of x, rows of y)."""
+        if not self._expand:
+            direct: Floats = cdist(x, y, "sqeuclidean")
+            return direct
+        block = x @ (-2.0 * y.T)
+        block += np.einsum("ij,ij->i", x, x)[:, None]
+        block += np.einsum("ij,ij->i", y, y)
+        at, to = np.nonzero(block < self._close)
+        chunk = max(1, block.size // x.shape[1])
+        for start in range(0, len(at), chunk):
+            some = np.s_[start : start + chunk]
+            apart = x[at[some]] - y[to[some]]
+            block[at[some], to[some]] = np.einsum("ij,ij->i", apart, apart)
+        return block
+
+    def _bracket(self, weights: Floats, share: float) -> tuple[float, float]:
+        """Return bounds of the squared quantile, from the pairs of evenly spaced rows."""
+        count = int(np.clip(len(weights) // 8, 128, 2048))
+        some = np.unique(np.linspace(0, len(weights) - 1, count).astype(np.int64))
+        square = self._squares(self.points[some], self.points[some])
+        upper = np.tri(len(some), k=-1, dtype=bool).T
+        sample = square[upper]
+        order = np.argsort(sample)
+        if (weights == weights[0]).all():
+            mass = np.arange(1.0, len(order) + 1.0)
+        else:
+            mass = np.cumsum(np.multiply.outer(weights[some], weights[some])[upper][order])
+        margin = 1.2 * np.sqrt(share * (1.0 - share) / len(some)) + 1.0 / len(some)
+        low, high = np.searchsorted(mass, np.array([share - margin, share + margin]) * mass[-1])
+        return (
+            float(sample[order[low]]) if share > margin else 0.0,
+            float(sample[order[high]]) if high < len(order) else np.inf,
+        )
+
+    def _between(
+        self, weights: Floats, low: float, high: float, room: int
+    ) -> tuple[float, float, Floats, Floats]:
+        """Return the mass below `low`, the mass in [low, high], and up to `room` of its pairs."""
+        even = bool((weights == weights[0]).all())
+        below = mass = 0.0
+        found: list[Floats] = []
+        weight: list[Floats] = []
+        for rows, block in self._upper():
+            size = rows.stop - rows.start
+            under, within = block < low, block <= high
+            within ^= under
+            for mask in (under, within):  # a pair of rows counts once
+                mask[:, :size] &= np.tri(size, k=-1, dtype=bool).T
+            values = block[within]
+            if even:
+                below += float(weights[0]) ** 2 * float(np.count_nonzero(under))
+                product = np.full(len(values), float(weights[0]) ** 2)
+            else:
+                here = np.multiply.outer(weights[rows], weights[rows.start :])
+                below += float(here[under].sum())
+                product = here[within]
+            mass += float(product.sum())
+            if low < high and room > 0:
+                found.append(values[:room])
+                weight.append(product[:room])
+                room -= len(found[-1])
+        return (
+            below,
+            mass,
+            np.concatenate(found) if found else np.zeros(0),
+            np.concatenate(weight) if weight else np.zeros(0),
+        )
 
 
 def peak_height(rho: Floats, delta: Floats) -> Floats:
@@ -182,3 +263,13 @@ def peak_height(rho: Floats, delta: Floats) -> Floats:
         return (values - values.min()) / span if span > 0.0 else np.ones_like(values)
 
     return scaled(rho) * scaled(delta)
+
+
+def _narrowed(inside: Floats, at: int, low: float, high: float) -> tuple[float, float]:
+    """Return closer bounds about the sorted value `at` of a part of what lies in between."""
+    margin = max(len(inside) // 16, 1)
+    lower = float(inside[max(at - margin, 0)])
+    upper = float(inside[min(at + margin, len(inside) - 1)])
+    if (lower, upper) == (low, high):
+        return float(inside[at]), float(inside[at])
+    return lower, upper

@@ -99,6 +99,14 @@ class ProfileDays:
         return np.hstack(blocks[1:] if len(blocks) > 1 else blocks), ranges
 
 
+def net_load(values: Mapping[str, Floats]) -> Floats | None:
+    """Return all loads less all sgens (day, hour), MW; None where there are no loads."""
+    if "load_p_mw" not in values:
+        return None
+    load: Floats = values["load_p_mw"].sum(axis=2)
+    return load - values["sgen_p_mw"].sum(axis=2) if "sgen_p_mw" in values else load
+
+
 def check_profiles(profiles: object) -> list[Finding]:
     """Return everything that keeps `profiles` from being cut into days."""
     if not isinstance(profiles, xr.Dataset):

@@ -10,12 +10,14 @@ from typing import Final
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from clustering.conservation import scale_to_sum, shift_to_sum
-from clustering.day_options import EXTREMES, Options
+from clustering.day_count import fewest_days
+from clustering.day_options import EXTREMES, Options, most_clusters
 from clustering.density_peak import DensityPeakKMeans
 from clustering.pair_distances import Floats, Ints
-from clustering.profile_days import ORIGINAL_DAY, ProfileDays
+from clustering.profile_days import ORIGINAL_DAY, ProfileDays, net_load
 from pp_p2p.errors import Finding
 from pp_p2p.names import DAY, HOUR, TIME
 
@@ -37,54 +39,68 @@ class Division:
         Representatives that stand for a cluster; the others are extreme days.
     extremes : mapping of name to original day
         Which day is which extreme.
-    scores : mapping of str to list
-        What "auto" compared; empty for a fixed number.
     """
 
     labels: Ints
     medoids: Ints
     clusters: int
     extremes: Mapping[str, int]
-    scores: Mapping[str, list[float | None]]
 
 
 def extremes_of(days: ProfileDays, names: Sequence[str]) -> dict[str, int]:
     """Return the original day of each extreme asked for; of equal days the first."""
-    if not names:
+    net = net_load(days.values)
+    if not names or net is None:
         return {}
-    load = days.values["load_p_mw"].sum(axis=2)
-    net = load - days.values["sgen_p_mw"].sum(axis=2) if "sgen_p_mw" in days.values else load
+    steps = np.abs(np.diff(net, axis=1))
     found = {
         "peak_net_load": int(net.max(axis=1).argmax()),
         "min_net_load": int(net.min(axis=1).argmin()),
-        "peak_load": int(load.max(axis=1).argmax()),
+        "peak_load": int(days.values["load_p_mw"].sum(axis=2).max(axis=1).argmax()),
+        "max_ramp": int(steps.max(axis=1, initial=0.0).argmax()),
     }
     return {name: found[name] for name in EXTREMES if name in names}
 
 
-def divide(features: Floats, extremes: Mapping[str, int], options: Options) -> Division:
+def divide(features: Floats, extremes: Mapping[str, int], n_clusters: int) -> Division:
     """Cluster the days that are not extreme; every extreme day is on its own."""
     aside = np.array(sorted(set(extremes.values())), dtype=np.int64)
     rest = np.setdiff1d(np.arange(len(features)), aside)
-    most = None if options.max_days is None else options.max_days - len(aside)
-    model = DensityPeakKMeans(n_clusters=options.n_days, max_clusters=most).fit(features[rest])
+    model = DensityPeakKMeans(n_clusters).fit(features[rest])
     medoids = rest[model.medoid_indices_]
     place = np.empty(len(medoids), dtype=np.int64)
     place[np.argsort(medoids)] = np.arange(len(medoids))
     labels = np.empty(len(features), dtype=np.int64)
     labels[rest] = place[model.labels_]
     labels[aside] = len(medoids) + np.arange(len(aside))
-    scores = {
-        name: [float(v) if np.isfinite(v) else None for v in values]
-        for name, values in model.scores_.items()
-    }
     return Division(
         labels=labels,
         medoids=np.concatenate([np.sort(medoids), aside]),
         clusters=len(medoids),
         extremes=extremes,
-        scores=scores,
     )
+
+
+def typical(
+    days: ProfileDays,
+    features: Floats,
+    ranges: Mapping[str, list[float]],
+    extremes: Mapping[str, int],
+    options: Options,
+) -> xr.Dataset:
+    """Return the typical days, for "auto" as few as keep the limits."""
+
+    def made(clusters: int) -> xr.Dataset:
+        return represent(days, divide(features, extremes, clusters), options, ranges)
+
+    scores: dict[str, list[float | None]] = {}
+    if options.n_days == "auto":
+        most = most_clusters(features, extremes, options)
+        result, scores = fewest_days(days, made, most, **options.target)
+    else:
+        result = made(options.n_days)
+    result.attrs["scores"] = json.dumps(scores)
+    return result
 
 
 def represent(
@@ -103,35 +119,23 @@ def represent(
         lost += _keep_prices_in_order(chosen, days, division, options)
     dates = days.iso_dates()
     source = dates[division.medoids]
-    if options.representative == "mean":
+    if options.representative != "medoid":
         source[: division.clusters] = ""
-    profiles = days.source
-    hours = np.arange(round(24 / days.step_h)) * days.step_h
-    result = profiles.drop_dims(TIME).assign_coords({DAY: np.arange(len(weight)), HOUR: hours})
-    for name, values in chosen.items():
-        array = profiles[name].transpose(TIME, ...)
-        coords = {dim: array.coords[dim] for dim in array.dims[1:] if dim in array.coords}
-        shape = (len(weight), len(hours), *array.shape[1:])
-        result[name] = xr.DataArray(
-            values.reshape(shape), coords, (DAY, HOUR, *array.dims[1:]), attrs=array.attrs
-        )
-    result["weight"] = (DAY, weight, {"long_name": "days represented"})
-    result["source_day"] = (DAY, source)
-    result["original_date"] = (ORIGINAL_DAY, dates)
-    result["label"] = (ORIGINAL_DAY, division.labels)
-    result[HOUR].attrs["units"] = "h"
+    result = _as_days(days, chosen, source, division.labels)
     result.attrs = {
-        **profiles.attrs,
-        "step_h": days.step_h,
-        "n_days_total": len(dates),
+        **result.attrs,
         "method": _method(options),
-        "time_unit": np.datetime_data(profiles.indexes[TIME].to_numpy().dtype)[0],
-        "scores": json.dumps(dict(division.scores)),
+        "seed": options.seed,
         "extreme_days": json.dumps({n: str(dates[at]) for n, at in division.extremes.items()}),
         "feature_range": json.dumps(dict(ranges)),
         "energy_not_kept": json.dumps(lost),
     }
     return result
+
+
+def every_day(days: ProfileDays) -> xr.Dataset:
+    """Return all days in the layout of typical days: each represents itself with weight 1."""
+    return _as_days(days, days.values, days.iso_dates(), np.arange(len(days.dates)))
 
 
 def check_days(days: object) -> list[Finding]:
@@ -184,14 +188,62 @@ def spread(days: xr.Dataset) -> xr.Dataset:
     return result
 
 
+def _as_days(
+    days: ProfileDays, chosen: Mapping[str, Floats], source: NDArray[np.str_], labels: Ints
+) -> xr.Dataset:
+    """Return `chosen` (day, hour, channel) of each variable, with weights and labels."""
+    profiles = days.source
+    weight = np.bincount(labels).astype(np.float64)
+    hours = np.arange(round(24 / days.step_h)) * days.step_h
+    result = profiles.drop_dims(TIME).assign_coords({DAY: np.arange(len(weight)), HOUR: hours})
+    for name, values in chosen.items():
+        array = profiles[name].transpose(TIME, ...)
+        coords = {dim: array.coords[dim] for dim in array.dims[1:] if dim in array.coords}
+        shape = (len(weight), len(hours), *array.shape[1:])
+        result[name] = xr.DataArray(
+            values.reshape(shape), coords, (DAY, HOUR, *array.dims[1:]), attrs=array.attrs
+        )
+    result["weight"] = (DAY, weight, {"long_name": "days represented"})
+    result["source_day"] = (DAY, source)
+    result["original_date"] = (ORIGINAL_DAY, days.iso_dates())
+    result["label"] = (ORIGINAL_DAY, labels)
+    result[HOUR].attrs["units"] = "h"
+    result.attrs = {
+        **profiles.attrs,
+        "step_h": days.step_h,
+        "n_days_total": len(days.dates),
+        "time_unit": np.datetime_data(profiles.indexes[TIME].to_numpy().dtype)[0],
+    }
+    return result
+
+
 def _chosen(values: Floats, division: Division, options: Options) -> Floats:
     chosen = values[division.medoids]
-    if options.representative == "mean":
+    if options.representative != "medoid":
+        of = _mean if options.representative == "mean" else _by_distribution
         for cluster in range(division.clusters):
-            own = values[division.labels == cluster]
-            # a mean of equal values can be rounded beyond them
-            chosen[cluster] = np.clip(own.mean(axis=0), own.min(axis=0), own.max(axis=0))
+            chosen[cluster] = of(values[division.labels == cluster])
     return chosen
+
+
+def _mean(own: Floats) -> Floats:
+    # a mean of equal values can be rounded beyond them
+    mean: Floats = np.clip(own.mean(axis=0), own.min(axis=0), own.max(axis=0))
+    return mean
+
+
+def _by_distribution(own: Floats) -> Floats:
+    """Return a day (hour, channel) with the values of `own` days (day, hour, channel).
+
+    The highest values of all days, as many as there are days, become one value, their mean, which
+    goes to the hour that is highest on the mean day; the next highest to the next hour.
+    """
+    days, hours, channels = own.shape
+    level = np.sort(own.reshape(-1, channels), axis=0).reshape(hours, days, channels)
+    value = np.clip(level.mean(axis=1), level[:, 0], level[:, -1])
+    place = np.argsort(np.argsort(own.mean(axis=0), axis=0, kind="stable"), axis=0)
+    sorted_as_mean: Floats = np.take_along_axis(value, place, axis=0)
+    return sorted_as_mean
 
 
 def _conserve(
@@ -244,7 +296,7 @@ def _keep_prices_in_order(
 def _method(options: Options) -> str:
     kept = "sums conserved per channel" if options.keep_energy else "values as they are"
     number = (
-        "number of clusters by silhouette among the largest gamma gaps (reconstructed)"
+        "fewest clusters that keep duration curves and correlations"
         if options.n_days == "auto"
         else "number of clusters given"
     )

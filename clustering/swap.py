@@ -1,14 +1,14 @@
-"""Move a centre that is hardly needed to where one is missing, as long as that pays.
+"""Move centres that are hardly needed to where some are missing, as long as that pays.
 
 Taking centre j away costs, and giving cluster c two centres instead of one gains about
 
     cost_j = sum_{i in j} w_i (d_i2 - d_i1)                      (1)
-    gain_c = W_c - W_c', W_c' after two-means of c alone         (2)
+    gain_c = w_a w_b / (w_a + w_b) |c_a - c_b|^2                 (2)
 
-with d_i1, d_i2 the squared distances to the nearest and second nearest centre and W the weighted
-sum of squares in a cluster. Two-means starts from the halves on either side of the cluster's
-mean along its principal axis. The moves of least cost_j - gain_c are followed by Lloyd's
-iteration and kept where the sum of squares falls.
+with d_i1, d_i2 the squared distances to the nearest and second nearest centre, and a, b the two
+parts of cluster c that two-means finds when it starts from the halves on either side of the
+cluster's mean along its principal axis. First many centres move at once, then fewer, then one;
+each time Lloyd's iteration follows, and what it finds is kept where the sum of squares falls.
 
 Density peaks alone are the published seeds; these moves are ours: a single run of Lloyd's
 iteration cannot leave a poor division.
@@ -16,51 +16,40 @@ iteration cannot leave a poor division.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
-from clustering.lloyd import Partition, lloyd, row_blocks
-from clustering.pair_distances import Floats, Ints
+from clustering.lloyd import Lloyd, Partition
+from clustering.pair_distances import Floats
 
-TRIES: Final = 20
+TRIES: Final = 8
 """Moves tried, in a thorough search, before the division is taken as it is."""
 
-SPLIT_ROUNDS: Final = 20
+REPEATS: Final = 3
+"""Times that a thorough search takes one centre away, or splits one cluster."""
+
+POWER_ROUNDS: Final = 2
+"""Steps of the power iteration that finds the principal axes."""
+
+SPLIT_ROUNDS: Final = 1
 """Rounds of two-means; its result is a start, not an end."""
 
-LEAST_GAIN: Final = 1e-6
+LEAST_GAIN: Final = 1e-4
 """Relative fall of the sum of squares that makes a move worthwhile."""
 
 
-def improve(
-    partition: Partition,
-    points: Floats,
-    weights: Floats,
-    iterate: Callable[[Floats], Partition],
-    *,
-    max_swaps: int,
-    block_rows: int,
-    thorough: bool,
-) -> Partition:
+def improve(partition: Partition, rows: Lloyd, *, max_swaps: int, thorough: bool) -> Partition:
     """Move centres while that lowers the inertia.
 
     Parameters
     ----------
     partition : Partition
         Division to start from.
-    points : (m, features)
-        Rows that are divided.
-    weights : (m,)
-        How often each row counts.
-    iterate : callable
-        Lloyd's iteration from given centres (clusters, features).
+    rows : Lloyd
+        Rows that are divided, and the iteration.
     max_swaps : int
-        Largest number of moves kept.
-    block_rows : int
-        Rows whose distances to the centres are held at once.
+        Largest number of centres moved and kept there.
     thorough : bool
         Whether to try also moves that (1) and (2) do not promise to pay: both leave out that
         the other centres follow.
@@ -70,86 +59,137 @@ def improve(
     Partition
         Of no larger inertia; ``n_iter`` counts all rounds.
     """
-    for _ in range(max_swaps):
-        better = _one_move(
-            partition, points, weights, iterate, block_rows=block_rows, thorough=thorough
-        )
-        if better is None:
+    clusters = len(partition.centers)
+    if clusters == 1 or clusters == len(rows.points) or not max_swaps:
+        return partition
+    at_once = min(max(clusters // 3, 1), max_swaps)
+    left = max_swaps
+    found: tuple[Floats, Floats] | None = None
+    while left > 0:
+        if found is None:
+            halves = _splits(partition, rows)
+            found = _changes(partition, rows, halves), halves
+        change, halves = found
+        moves = _moves(change, at_once)
+        better, n_iter = _first_better(partition, rows, moves, halves)
+        partition = (better or partition).after(n_iter)
+        found = None if better else found
+        if better:
+            left -= max(at_once, 1)
+        elif at_once > (0 if thorough else 1):
+            at_once //= 2
+        else:
             break
-        partition = better
-    return partition
+        at_once = min(at_once, left)
+    # what was found by moves has been iterated roughly only
+    done = rows.run(partition.centers)
+    return done.after(partition.n_iter + done.n_iter)
 
 
-def _one_move(
-    partition: Partition,
-    points: Floats,
-    weights: Floats,
-    iterate: Callable[[Floats], Partition],
-    *,
-    block_rows: int,
-    thorough: bool,
-) -> Partition | None:
-    clusters = len(partition.centers)
-    cost = _costs(partition, points, weights, block_rows)
-    gain, halves = _splits(partition, points, weights, block_rows)
-    change = cost[:, None] - gain
-    np.fill_diagonal(change, np.inf)
-    rounds = partition.n_iter
-    for move in np.argsort(change, axis=None, kind="stable")[:TRIES]:
-        taken, split = divmod(int(move), clusters)
-        if gain[split] <= 0.0 or not (thorough or change[taken, split] < 0.0):
-            continue
+def _first_better(
+    partition: Partition, rows: Lloyd, moves: list[list[tuple[int, int]]], halves: Floats
+) -> tuple[Partition | None, int]:
+    """Return what the first set of moves that pays leads to, and the rounds so far."""
+    n_iter = partition.n_iter
+    for pairs in moves:
         centers = partition.centers.copy()
-        centers[[split, taken]] = halves[split]
-        moved = iterate(centers)
-        rounds += moved.n_iter
+        for taken, split in pairs:
+            centers[[split, taken]] = halves[split]
+        moved = rows.run(centers, bound=partition.inertia)
+        if moved is None:
+            continue
+        n_iter += moved.n_iter
         if moved.inertia < partition.inertia * (1.0 - LEAST_GAIN):
-            return moved.after(rounds)
-    return None
+            return moved, n_iter
+    return None, n_iter
 
 
-def _costs(partition: Partition, points: Floats, weights: Floats, block_rows: int) -> Floats:
-    """Return (1) for every centre (clusters,)."""
-    clusters = len(partition.centers)
-    if clusters == 1:
-        return np.full(1, np.inf)
-    cost = np.zeros(clusters)
-    for rows in row_blocks(len(points), block_rows):
-        square = cdist(points[rows], partition.centers, "sqeuclidean")
-        square.partition(1, axis=1)
-        further = weights[rows] * (square[:, 1] - square[:, 0])
-        cost += np.bincount(partition.labels[rows], weights=further, minlength=clusters)
-    return cost
+def _moves(change: Floats, at_once: int) -> list[list[tuple[int, int]]]:
+    """Return sets of moves (taken, split) to try: one of `at_once`, or for 0 single ones."""
+    clusters = len(change)
+    limit = at_once or TRIES
+    repeats = 1 if at_once else REPEATS
+    chosen: list[tuple[int, int]] = []
+    used = np.zeros((2, clusters), dtype=np.int64)
+    for move in np.argsort(change, axis=None, kind="stable"):
+        taken, split = divmod(int(move), clusters)
+        hopeless = change[taken, split] >= (0.0 if at_once else np.inf)
+        if hopeless or len(chosen) == limit:
+            break
+        if at_once and (used[:, taken].any() or used[:, split].any()):
+            continue
+        if used[0, taken] < repeats and used[1, split] < repeats:
+            chosen.append((taken, split))
+            used[0, taken] += 1
+            used[1, split] += 1
+    if at_once:
+        return [chosen] if chosen else []
+    return [[pair] for pair in chosen]
 
 
-def _splits(
-    partition: Partition, points: Floats, weights: Floats, block_rows: int
-) -> tuple[Floats, Floats]:
-    """Return (2) for every cluster (clusters,) and its two centres (clusters, 2, features)."""
-    clusters = len(partition.centers)
+def _changes(partition: Partition, rows: Lloyd, halves: Floats) -> Floats:
+    """Return (1) for taking each centre (clusters,) and splitting each cluster (clusters,)."""
+    labels, clusters = partition.labels, len(partition.centers)
+    added = np.zeros(clusters)
+    removed = np.zeros((clusters, clusters))
+    for some in rows.blocks(3 * clusters):
+        x, label, weight = rows.points[some], labels[some], rows.weights[some]
+        near = np.arange(len(x))
+        square = rows.squares_to(partition.centers, some)
+        first = square[near, label].copy()
+        square[near, label] = np.inf
+        second = square.min(axis=1)
+        new = np.minimum(*(rows.squares_to(halves[:, half], some) for half in (0, 1)))
+        kept = np.minimum(new, first[:, None])
+        rest = np.minimum(new, second[:, None])
+        member = np.zeros((clusters, len(x)))
+        member[label, near] = weight
+        removed += member @ (rest - kept)
+        kept[near, label] = rest[near, label]
+        added += weight @ (kept - first[:, None])
+    change = removed + added
+    np.fill_diagonal(change, np.inf)
+    return change
+
+
+def _splits(partition: Partition, rows: Lloyd) -> Floats:
+    """Return two centres for every cluster (clusters, 2, features)."""
+    labels, centers = partition.labels, partition.centers
+    clusters = len(centers)
+    residual = rows.points - centers[labels]
+    axis = _principal_axes(partition, rows, residual)
+    upper = np.einsum("ij,ij->i", residual, axis[labels]) > 0.0
     gain = np.zeros(clusters)
-    halves = np.repeat(partition.centers[:, None], 2, axis=1)
-    for cluster in range(clusters):
-        rows: Ints = np.flatnonzero(partition.labels == cluster)
-        if len(rows) < 2:
-            continue
-        x, weight = points[rows], weights[rows]
-        residual = x - partition.centers[cluster]
-        upper = residual @ _principal_axis(residual * np.sqrt(weight)[:, None]) > 0.0
-        if upper.all() or not upper.any():
-            continue
-        start = np.array([np.average(x[s], axis=0, weights=weight[s]) for s in (upper, ~upper)])
-        split = lloyd(x, weight, start, max_iter=SPLIT_ROUNDS, tol=0.0, block_rows=block_rows)
-        whole = float(weight @ np.einsum("ij,ij->i", residual, residual))
-        gain[cluster] = whole - split.inertia
-        halves[cluster] = split.centers
-    return gain, halves
+    halves = np.repeat(centers[:, None], 2, axis=1)
+    for last in range(SPLIT_ROUNDS, -1, -1):
+        part = 2 * labels + upper
+        mass = np.bincount(part, weights=rows.weights, minlength=2 * clusters).reshape(clusters, 2)
+        sums = rows.sums(part, 2 * clusters, residual).reshape(clusters, 2, -1)
+        divided = mass.all(axis=1)
+        middle = sums / np.where(mass, mass, 1.0)[:, :, None]
+        apart = middle[:, 1] - middle[:, 0]
+        now = np.where(divided, mass.prod(axis=1) / mass.sum(axis=1), 0.0)
+        now *= np.einsum("ij,ij->i", apart, apart)
+        better = now > gain
+        gain[better] = now[better]
+        halves[better] = centers[better, None] + middle[better]
+        if not last or not better.any():
+            break
+        border = np.einsum("ij,ij->i", apart, middle.mean(axis=1))
+        upper = np.einsum("ij,ij->i", residual, apart[labels]) > border[labels]
+    return halves
 
 
-def _principal_axis(x: Floats) -> Floats:
-    """Return the direction (features,) of largest spread of x (rows, features)."""
-    if x.shape[0] < x.shape[1]:
-        axis: Floats = np.linalg.eigh(x @ x.T)[1][:, -1] @ x
-    else:
-        axis = np.linalg.eigh(x.T @ x)[1][:, -1]
+def _principal_axes(partition: Partition, rows: Lloyd, residual: Floats) -> Floats:
+    """Return about the direction (clusters, features) of largest spread of every cluster."""
+    labels, clusters = partition.labels, len(partition.centers)
+    length = np.einsum("ij,ij->i", residual, residual)
+    by_cluster = np.lexsort((-length, labels))
+    far = by_cluster[np.searchsorted(labels[by_cluster], np.arange(clusters))]
+    axis = residual[far]
+    for _ in range(POWER_ROUNDS):
+        along = np.einsum("ij,ij->i", residual, axis[labels])
+        axis = rows.sums(labels, clusters, residual * along[:, None])
+        size = np.sqrt(np.einsum("ij,ij->i", axis, axis))
+        axis /= np.where(size, size, 1.0)[:, None]
     return axis

@@ -22,11 +22,14 @@ def typical_days(
     profiles: xr.Dataset,
     n_days: int | Literal["auto"] = "auto",
     *,
-    representative: Literal["medoid", "mean"] = "medoid",
+    representative: Literal["medoid", "mean", "distribution"] = "medoid",
     keep_energy: bool = True,
     extreme_days: Sequence[str] = (),
     weights_by: Mapping[str, float] | None = None,
     max_days: int | None = None,
+    max_duration_rmse_percent: float = 3.0,
+    max_correlation_rmse: float = 0.1,
+    seed: int = 0,
 ) -> xr.Dataset:
     """Choose days that stand for all days of `profiles`.
 
@@ -39,23 +42,34 @@ def typical_days(
         Variables over ``time`` (datetime64, local standard time, even steps that divide 24 h, a
         stamp is the start of its step, whole days). Variables without ``time`` are carried over.
     n_days : int or "auto", default="auto"
-        Number of clusters. Extreme days come on top.
-    representative : {"medoid", "mean"}, default="medoid"
-        A real day of the cluster (keeps the variability) or the mean of its days.
+        Number of clusters. Extreme days come on top. "auto" takes the fewest whose days keep
+        `max_duration_rmse_percent` and `max_correlation_rmse`.
+    representative : {"medoid", "mean", "distribution"}, default="medoid"
+        A real day of the cluster, which keeps what happens at the same time; the mean of its days,
+        which has no high and low hours; or a day made of the values of all its days, sorted as the
+        mean day is, which keeps duration curves best.
     keep_energy : bool, default=True
         Scale each channel of the representatives so that its weighted sum equals the sum of the
         days they stand for, never beyond the channel's own limits; zero stays zero; positive and
         negative values are conserved apart. Variables with "price" in their name are shifted
         instead, within their own limits, so that spreads stay and the mean is conserved.
-    extreme_days : sequence of {"peak_net_load", "min_net_load", "peak_load"}
+    extreme_days : sequence of {"peak_net_load", "min_net_load", "peak_load", "max_ramp"}
         Days that represent themselves, unscaled, with weight 1: the ones with the largest
-        (smallest) step of load less sgen, or the largest step of load. They are put aside before
-        the others are clustered. Of equal days the first counts.
+        (smallest) step of load less sgen, the largest step of load, or the largest change of load
+        less sgen from a step to the next within the day. They are put aside before the others are
+        clustered. Of equal days the first counts.
     weights_by : mapping of str to float, optional
         Weight of each variable's features; 1 where not given.
     max_days : int, optional
         Bound on the number of representatives, extreme days included. Without it "auto" tries up
-        to ``min(20, sqrt(days))`` clusters.
+        to 20 clusters.
+    max_duration_rmse_percent : float, default=3.0
+        What "auto" may miss of the duration curves: root mean square, % of each channel's range,
+        mean over the variables that differ from day to day (`clustering.fidelity`).
+    max_correlation_rmse : float, default=0.1
+        What "auto" may miss of the correlations of channels: root mean square over all pairs.
+    seed : int, default=0
+        Goes into the result only: nothing is drawn at random.
 
     Returns
     -------
@@ -63,14 +77,14 @@ def typical_days(
         The variables on (day, hour, ...), representatives in the order of their dates and then
         the extreme days; ``hour`` is the start of the step in h since midnight.
         weight : (day,), days that each represents; sums to the number of days
-        source_day : (day,), ISO date, "" for a mean
+        source_day : (day,), ISO date, "" for a day that is no real one
         original_date : (original_day,), ISO date
         label : (original_day,), representative of each day
 
-        attrs: step_h (h), n_days_total, method, time_unit, and as JSON: scores (what "auto"
-        compared), extreme_days (name -> date), feature_range (variable -> annual range of each
-        channel), energy_not_kept (channels that could not be conserved and were left as they
-        are).
+        attrs: step_h (h), n_days_total, method, seed, time_unit, and as JSON: scores (what "auto"
+        tried: n_clusters, duration_rmse_percent, correlation_rmse), extreme_days (name -> date),
+        feature_range (variable -> annual range of each channel), energy_not_kept (channels that
+        could not be conserved and were left as they are).
 
     Raises
     ------
@@ -80,17 +94,24 @@ def typical_days(
 
     Notes
     -----
+    Where no number of clusters that "auto" may try keeps the limits, the one that exceeds them
+    least is taken; `scores` shows by how much.
+
+    Several years are one set of days: weights sum to all of them. For a plan of one year divide
+    ``weight`` by the number of years.
+
     Two prices are left unshifted, and reported, if shifting would put price_sell_eur_per_mwh
     above price_buy_eur_per_mwh where it never was.
 
     References
     ----------
     Thesis on planning of active distribution networks, ch. 1: typical days by density peaks and
-    K-means. The conservation of sums and the choice of "auto" are reconstructed.
+    K-means. The conservation of sums and the choice of "auto" are reconstructed. "distribution":
+    Hoffmann, Kotzur & Stolten (2021), Applied Energy 304, 117825.
     """
     from clustering.day_options import Options, check_counts, check_options
     from clustering.profile_days import ProfileDays, check_profiles
-    from clustering.representatives import divide, extremes_of, represent
+    from clustering.representatives import extremes_of, typical
 
     options = Options(
         n_days=n_days,
@@ -99,14 +120,16 @@ def typical_days(
         extreme_days=extreme_days,
         weights_by={} if weights_by is None else weights_by,
         max_days=max_days,
+        max_duration_rmse_percent=max_duration_rmse_percent,
+        max_correlation_rmse=max_correlation_rmse,
+        seed=seed,
     )
     raise_if_any([*check_profiles(profiles), *check_options(profiles, options)])
     days = ProfileDays.of(profiles)
     extremes = extremes_of(days, options.extreme_days)
     features, ranges = days.features(options.weights_by)
     raise_if_any(check_counts(features, extremes, options))
-    division = divide(features, extremes, options)
-    return represent(days, division, options, ranges)
+    return typical(days, features, ranges, extremes, options)
 
 
 def rebuild(days: xr.Dataset) -> xr.Dataset:

@@ -20,7 +20,7 @@ from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
 
 from clustering.lloyd import Partition
-from clustering.pair_distances import Floats, Ints, PairDistances
+from clustering.pair_distances import Floats, Ints, PairDistances, Peaks
 
 GAPS_KEPT: Final = 5
 """The silhouette decides among the candidates with this many largest gamma gaps."""
@@ -33,10 +33,7 @@ def compare(
     pairs: PairDistances,
     weights: Floats,
     partitions: Sequence[Partition],
-    *,
-    rho: Floats,
-    gamma: Floats,
-    order: Ints,
+    peaks: Peaks,
 ) -> tuple[dict[str, NDArray[Any]], int | None]:
     """Score partitions into ever more clusters and choose one.
 
@@ -48,10 +45,8 @@ def compare(
         How often each row counts.
     partitions : sequence of Partition
         One per candidate.
-    rho, gamma : (m,)
-        Density and height of the rows as peaks.
-    order : (m,)
-        Rows, the highest peak first.
+    peaks : Peaks
+        Density and height (m,) of the rows as peaks, and their order.
 
     Returns
     -------
@@ -60,6 +55,7 @@ def compare(
     chosen : int or None
         Position of the chosen candidate; None where there is none.
     """
+    rho, order = peaks.rho, peaks.order
     candidates = np.array([len(p.centers) for p in partitions], dtype=np.int64)
     points = pairs.points
     scores: dict[str, NDArray[Any]] = {
@@ -67,7 +63,7 @@ def compare(
         "silhouette": silhouettes(pairs, weights, partitions),
         "davies_bouldin": np.array([davies_bouldin(points, weights, p) for p in partitions]),
         "calinski_harabasz": np.array([calinski_harabasz(points, weights, p) for p in partitions]),
-        "gamma_gap": gamma_gaps(gamma[order], candidates),
+        "gamma_gap": gamma_gaps(peaks.gamma[order], candidates),
     }
     if not partitions:
         return scores, None
@@ -96,7 +92,7 @@ def silhouettes(pairs: PairDistances, weights: Floats, partitions: Sequence[Part
     mass = np.asarray(member.sum(axis=1)).ravel()
     total = np.zeros(len(sizes))
     for block_rows, block in pairs.blocks():
-        sums = (member @ block.T).T
+        sums = (member @ np.sqrt(block).T).T
         for at, partition in enumerate(partitions):
             own = slice(start[at], start[at + 1])
             width = _silhouette(sums[:, own], mass[own], partition.labels[block_rows])

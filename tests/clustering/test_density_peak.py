@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import doctest
+import subprocess
+import sys
+import time
+import warnings
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.spatial.distance import pdist
+from hypothesis.extra import numpy as hnp
+from scipy.spatial.distance import cdist, pdist
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning
@@ -22,8 +27,9 @@ from threadpoolctl import threadpool_limits
 
 import clustering.density_peak
 from clustering import DensityPeakKMeans
-from clustering.lloyd import lloyd
-from clustering.pair_distances import DistinctRows, PairDistances
+from clustering.distinct_rows import DistinctRows
+from clustering.lloyd import Lloyd
+from clustering.pair_distances import PairDistances
 from pp_p2p.errors import InvalidInput
 
 FITTED = ("rho_", "delta_", "gamma_", "labels_")
@@ -177,9 +183,125 @@ def test_quantile_refined_by_histogram_is_exact(share):
 def test_empty_cluster_takes_the_farthest_row():
     X = np.array([[0.0], [1.0], [2.0], [50.0]])
     start = np.array([[1.0], [1.0]])
-    found = lloyd(X, np.ones(4), start, max_iter=50, tol=0.0, block_rows=4)
+    rows = Lloyd.of(X, np.ones(4), max_iter=50, tol=0.0, max_memory_mb=1.0)
+    found = rows.run(start)
+    assert found is not None
     assert found.converged
     assert sorted(found.centers.ravel()) == [1.0, 50.0]
+
+
+small_matrices = hnp.arrays(
+    float,
+    st.tuples(st.integers(2, 24), st.integers(1, 20)),
+    elements=st.floats(-50.0, 50.0).map(lambda x: round(x, 2)),
+)
+
+
+@given(small_matrices, st.integers(-40, 40), st.sampled_from(["auto", 1, 2]))
+@settings(max_examples=40, deadline=None)
+def test_unit_of_the_rows_does_not_matter(X, power, n_clusters):
+    one, other = (DensityPeakKMeans(n_clusters, max_swaps=3) for _ in range(2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different rows than clusters
+        one.fit(X)
+        other.fit(np.ldexp(X, power))
+    np.testing.assert_array_equal(one.labels_, other.labels_)
+    np.testing.assert_array_equal(one.rho_, other.rho_)
+    np.testing.assert_array_equal(np.ldexp(one.delta_, power), other.delta_)
+    np.testing.assert_array_equal(np.ldexp(one.cluster_centers_, power), other.cluster_centers_)
+
+
+@given(small_matrices, st.randoms(use_true_random=False))
+@settings(max_examples=40, deadline=None)
+def test_no_order_of_rows_matters(X, random):
+    order = random.sample(range(len(X)), len(X))
+    one, other = DensityPeakKMeans().fit(X), DensityPeakKMeans().fit(X[order])
+    for name in FITTED:
+        np.testing.assert_array_equal(getattr(one, name)[order], getattr(other, name))
+    np.testing.assert_array_equal(one.cluster_centers_, other.cluster_centers_)
+
+
+@given(small_matrices, st.integers(1, 4))
+@settings(max_examples=40, deadline=None)
+def test_clusters_of_the_centres_are_the_centres(X, n_clusters):
+    n_clusters = min(n_clusters, len(np.unique(X, axis=0)))
+    model = DensityPeakKMeans(n_clusters).fit(X)
+    mass = np.bincount(model.labels_)
+    again = DensityPeakKMeans(n_clusters).fit(model.cluster_centers_, sample_weight=mass)
+    np.testing.assert_array_equal(again.cluster_centers_[again.labels_], model.cluster_centers_)
+    assert again.inertia_ == 0.0
+    np.testing.assert_array_equal(model.predict(X), model.labels_)
+
+
+def test_lexicographic_order_is_numpys():
+    X = np.random.default_rng(0).integers(0, 3, (200, 5)).astype(float)
+    rows = DistinctRows.of(X, np.ones(200))
+    expected, group, count = np.unique(X, axis=0, return_inverse=True, return_counts=True)
+    np.testing.assert_array_equal(rows.points, expected)
+    np.testing.assert_array_equal(rows.group, group.ravel())
+    np.testing.assert_array_equal(rows.weights, count)
+
+
+def test_many_columns_lose_no_small_distance():
+    X = np.random.default_rng(0).random((60, 40))
+    X[30:] = X[:30] + 1e-9  # far below what the expanded square can tell
+    pairs = PairDistances(X, 512)
+    (rows, square), *_ = pairs.blocks()
+    np.testing.assert_allclose(np.sqrt(square), cdist(X[rows], X), rtol=1e-6, atol=1e-15)
+
+
+def test_weighted_quantile_counts_pairs_by_their_weights():
+    X = np.random.default_rng(0).random((40, 2))
+    weight = np.random.default_rng(1).integers(1, 5, 40).astype(float)
+    pairs = PairDistances(X, 512)
+    distance = pdist(X)
+    mass = np.multiply.outer(weight, weight)[np.triu_indices(40, 1)]
+    order = np.argsort(distance)
+    for share in (0.02, 0.4, 1.0):
+        at = np.searchsorted(np.cumsum(mass[order]), share * mass.sum())
+        assert pairs.quantile(weight, share) == pytest.approx(distance[order[at]], rel=1e-12)
+
+
+def test_quantile_among_ties_in_little_memory():
+    X = np.random.default_rng(0).integers(0, 2, (500, 12)).astype(float)
+    rows = DistinctRows.of(X, np.ones(500))
+    small = PairDistances(rows.points, max_memory_mb=0.01)
+    for share in (0.02, 0.3, 0.9):
+        large = PairDistances(rows.points, max_memory_mb=512).quantile(rows.weights, share)
+        assert small.quantile(rows.weights, share) == large
+
+
+def test_representatives_are_means_or_rows():
+    X = blobs()
+    mean = DensityPeakKMeans(3).fit(X)
+    medoid = DensityPeakKMeans(3, representative="medoid").fit(X)
+    np.testing.assert_array_equal(mean.labels_, medoid.labels_)
+    np.testing.assert_array_equal(mean.representatives_, mean.cluster_centers_)
+    np.testing.assert_array_equal(medoid.representatives_, X[medoid.medoid_indices_])
+
+
+def test_ten_years_take_seconds():
+    X = np.random.default_rng(0).random((3650, 96))
+    X += np.sin(np.arange(3650) / 365 * 2 * np.pi)[:, None]
+    started = time.process_time()
+    with threadpool_limits(limits=1):
+        DensityPeakKMeans(8).fit(X)
+    assert time.process_time() - started < 10.0
+
+
+@pytest.mark.slow
+def test_fifty_thousand_rows_fit_into_two_gigabytes():
+    code = (
+        "import resource, numpy as np\n"
+        "from sklearn.datasets import make_blobs\n"
+        "from clustering import DensityPeakKMeans\n"
+        "X, _ = make_blobs(50_000, 10, centers=12, random_state=0)\n"
+        "model = DensityPeakKMeans(12).fit(X)\n"
+        "assert len(set(model.labels_)) == 12\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert int(done.stdout) * 1024 < 2e9
 
 
 def test_more_columns_than_rows():

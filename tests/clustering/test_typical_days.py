@@ -18,7 +18,7 @@ import clustering
 from clustering.conservation import scale_to_sum, shift_to_sum
 from pp_p2p.errors import InvalidInput
 
-EXTREMES = ("peak_net_load", "min_net_load", "peak_load")
+EXTREMES = ("peak_net_load", "min_net_load", "peak_load", "max_ramp")
 ROUNDING = 1e-12
 
 
@@ -81,7 +81,7 @@ def leap_year():
     return year()
 
 
-@pytest.mark.parametrize("representative", ["medoid", "mean"])
+@pytest.mark.parametrize("representative", ["medoid", "mean", "distribution"])
 @pytest.mark.parametrize("n_days", ["auto", 7])
 def test_leap_year(leap_year, representative, n_days):
     days = clustering.typical_days(
@@ -171,6 +171,130 @@ def test_other_steps(step_h):
     pd.testing.assert_index_equal(
         clustering.rebuild(days).indexes["time"], profiles.indexes["time"], check_names=False
     )
+
+
+@pytest.mark.parametrize("name", EXTREMES)
+def test_each_extreme_day_is_the_one_it_says(leap_year, name):
+    load = leap_year["load_p_mw"].sum("load").to_numpy().reshape(366, 24)
+    net = load - leap_year["sgen_p_mw"].sum("sgen").to_numpy().reshape(366, 24)
+    expected = {
+        "peak_net_load": net.max(axis=1).argmax(),
+        "min_net_load": net.min(axis=1).argmin(),
+        "peak_load": load.max(axis=1).argmax(),
+        "max_ramp": np.abs(np.diff(net, axis=1)).max(axis=1).argmax(),
+    }
+    days = clustering.typical_days(leap_year, 2, extreme_days=[name])
+    date = json.loads(days.attrs["extreme_days"])[name]
+    assert date == str(days["original_date"].values[expected[name]])
+
+
+def test_several_years_are_one_set_of_days():
+    profiles = year(365 + 366 + 365, start="2015-01-01")
+    days = clustering.typical_days(profiles, 6, extreme_days=["max_ramp"])
+    assert float(days["weight"].sum()) == 1096.0
+    assert_conserved(profiles, days)
+    series = clustering.rebuild(days)
+    assert series["time"].equals(profiles["time"])
+    assert "2016-02-29" in days["original_date"].values
+
+
+@pytest.mark.parametrize(
+    ("start", "text"), [("2016-03-26", "missing"), ("2016-10-29", "more than once")]
+)
+def test_clock_changes_are_refused_and_standard_time_is_the_way_out(start, text):
+    profiles = year(3, start=start)
+    utc = profiles.indexes["time"].tz_localize("Etc/GMT-1")
+    clock = utc.tz_convert("Europe/Berlin").tz_localize(None)
+    with pytest.raises(InvalidInput, match=text):
+        clustering.typical_days(profiles.assign_coords(time=clock), 2)
+    with pytest.raises(InvalidInput, match=r"tz_localize\(None\)"):
+        clustering.typical_days(profiles.assign_coords(time=utc), 2)
+    assert clustering.typical_days(profiles, 2).sizes["day"] == 2
+
+
+@pytest.mark.parametrize("representative", ["medoid", "mean", "distribution"])
+def test_one_day_only(representative):
+    profiles = year(1)
+    days = clustering.typical_days(profiles, representative=representative)
+    assert days.sizes["day"] == 1
+    assert float(days["weight"][0]) == 1.0
+    np.testing.assert_array_equal(days["sgen_p_mw"][0, :, 0], profiles["sgen_p_mw"][:, 0])
+
+
+def test_distribution_keeps_every_value_of_a_cluster(leap_year):
+    days = clustering.typical_days(leap_year, 4, representative="distribution", keep_energy=False)
+    for k in range(4):
+        own = leap_year["load_p_mw"].to_numpy().reshape(366, 24, 3)[days["label"].values == k]
+        levels = np.sort(own.reshape(-1, 3), axis=0).reshape(24, len(own), 3).mean(axis=1)
+        np.testing.assert_allclose(np.sort(days["load_p_mw"][k], axis=0), levels, rtol=1e-12)
+        order = own.mean(axis=0).argsort(axis=0)
+        np.testing.assert_array_equal(days["load_p_mw"][k].values.argsort(axis=0), order)
+    assert set(days["source_day"].values) == {""}
+
+
+def test_auto_takes_the_fewest_days_that_keep_the_limits(leap_year):
+    days = clustering.typical_days(leap_year, max_duration_rmse_percent=4.0)
+    kept = clustering.fidelity(days, leap_year)
+    assert float(kept["mean_duration_rmse_percent"]) <= 4.0
+    assert float(kept["correlation_rmse"]) <= 0.1
+    scores = json.loads(days.attrs["scores"])
+    assert scores["n_clusters"] == list(range(1, days.sizes["day"] + 1))
+    fewer = clustering.fidelity(
+        clustering.typical_days(leap_year, days.sizes["day"] - 1), leap_year
+    )
+    assert (
+        float(fewer["mean_duration_rmse_percent"]) > 4.0 or float(fewer["correlation_rmse"]) > 0.1
+    )
+    strict = clustering.typical_days(leap_year, max_duration_rmse_percent=0.01, max_days=6)
+    scores = json.loads(strict.attrs["scores"])
+    assert scores["n_clusters"] == list(range(1, 7))
+    assert min(scores["duration_rmse_percent"]) > 0.01
+
+
+def test_typical_days_of_the_rebuilt_year_are_the_same(leap_year):
+    days = clustering.typical_days(leap_year, 6)
+    again = clustering.typical_days(clustering.rebuild(days), 6)
+    np.testing.assert_array_equal(again["label"], _by_first_date(days))
+    for k in range(6):
+        same = int(days["label"].values[again["label"].values == k][0])
+        np.testing.assert_allclose(again["load_p_mw"][k], days["load_p_mw"][same], rtol=1e-9)
+
+
+def _by_first_date(days):
+    """Labels numbered by the first day that each representative stands for."""
+    labels = days["label"].to_numpy()
+    first = [int(np.flatnonzero(labels == k)[0]) for k in range(days.sizes["day"])]
+    return np.argsort(np.argsort(first))[labels]
+
+
+@given(st.sampled_from(["medoid", "mean", "distribution"]), st.floats(-30, 30).map(round))
+@settings(max_examples=15, deadline=None)
+def test_unit_of_the_profiles_does_not_matter(representative, power):
+    profiles = year(12)
+    scaled = profiles * 2.0**power
+    one, other = (
+        clustering.typical_days(p, 3, representative=representative) for p in (profiles, scaled)
+    )
+    np.testing.assert_array_equal(one["label"], other["label"])
+    np.testing.assert_allclose(other["load_p_mw"], one["load_p_mw"] * 2.0**power, rtol=1e-12)
+
+
+@given(st.permutations(range(10)))
+@settings(max_examples=15, deadline=None)
+def test_order_of_days_does_not_matter(order):
+    profiles = year(10)
+    blocks = [profiles.isel(time=slice(24 * k, 24 * k + 24)) for k in order]
+    moved = xr.concat(blocks, dim="time", data_vars="minimal").assign_coords(time=profiles["time"])
+    one, other = (clustering.typical_days(p, 3) for p in (profiles, moved))
+    together = one["label"].values[:, None] == one["label"].values
+    moved_together = other["label"].values[:, None] == other["label"].values
+    np.testing.assert_array_equal(together[np.ix_(order, order)], moved_together)
+
+
+def test_seed_is_recorded_and_changes_nothing(leap_year):
+    one, other = (clustering.typical_days(leap_year, 4, seed=s) for s in (0, 7))
+    assert (one.attrs.pop("seed"), other.attrs.pop("seed")) == (0, 7)
+    xr.testing.assert_identical(one, other)
 
 
 def test_order_of_variables_and_columns_does_not_matter(leap_year):
@@ -264,7 +388,11 @@ def small_profiles(draw):
     )
 
 
-@given(small_profiles(), st.sampled_from(["medoid", "mean"]), st.sets(st.sampled_from(EXTREMES)))
+@given(
+    small_profiles(),
+    st.sampled_from(["medoid", "mean", "distribution"]),
+    st.sets(st.sampled_from(EXTREMES)),
+)
 @settings(max_examples=40, deadline=None)
 def test_laws(profiles, representative, extremes):
     n_days = profiles.sizes["time"] // round(
@@ -279,8 +407,14 @@ def test_laws(profiles, representative, extremes):
     np.testing.assert_array_equal(np.bincount(days.label, minlength=days.sizes["day"]), days.weight)
     assert float(days.weight.min()) >= 1.0
     assert_conserved(profiles, days)
+    # without conserved sums "auto" may need another number of days
+    clusters = days.sizes["day"] - len(set(json.loads(days.attrs["extreme_days"]).values()))
     raw = clustering.typical_days(
-        profiles, representative=representative, extreme_days=sorted(extremes), keep_energy=False
+        profiles,
+        clusters,
+        representative=representative,
+        extreme_days=sorted(extremes),
+        keep_energy=False,
     )
     for name in ("load_p_mw", "load_q_mvar"):
         assert (days[name].to_numpy()[raw[name].to_numpy() == 0.0] == 0.0).all()
@@ -390,7 +524,10 @@ def test_bad_profiles_are_named(case):
         ({"max_days": 0}, "max_days"),
         ({"representative": "median"}, "representative"),
         ({"extreme_days": "peak_load"}, "extreme_days"),
-        ({"extreme_days": ["max_ramp"]}, "extreme_days"),
+        ({"extreme_days": ["max_price"]}, "extreme_days"),
+        ({"max_duration_rmse_percent": 0.0}, "max_duration_rmse_percent"),
+        ({"max_correlation_rmse": np.nan}, "max_correlation_rmse"),
+        ({"seed": "today"}, "seed"),
         ({"weights_by": {"load_p_mw": -1.0}}, "weights_by['load_p_mw']"),
         ({"weights_by": {"heat_mw": 1.0}}, "weights_by"),
     ],
