@@ -1,22 +1,27 @@
 """Quantities of a trading day: least cost of all accounts under the network's limits.
 
 Accounts a are the participants and the operator. Each owns devices; the operator owns what nobody
-else does, and buys the losses. For every step t of length h, with trades e_ij >= 0 from i to j:
+else does, and buys the losses. For scenario s of the prices with probability rho_s and every hour
+t of length h, with e_at what a buys net from peers,
 
     min  sum_a w_a C_a                                                              (1)
-    C_a = sum_t h [ b_t buy_a - s_t sell_a + phi/2 sum (e_in + e_out)
-                    + wear (c + d) + shift up ]                                     (2)
-    buy_a - sell_a + sum_i e_ia - sum_j e_aj = load_a - generation_a + c_a - d_a    (3)
-    sum of external grids = sum_a (buy_a - sell_a)                                  (4)
-    load flow and limits (pp_p2p.network)                                           (5)
+    C_a = R_s[ sum_t h (b_st buy_ast - s_st sell_ast) + devices_as ] + fee_a        (2)
+    buy_ast - sell_ast + e_at = load_at - generation_ast + charge_ast - discharge_ast   (3)
+    sum of external grids = sum_a (buy_ast - sell_ast)                              (4)
+    load flow and limits                                      (pp_p2p.network)      (5)
+    sum_a e_at = 0, limits of trades                          (pp_p2p.market.trades) (6)
+    R_s: the mean over scenarios, or its mix with the worst   (pp_p2p.market.risk)  (7)
 
 (3) holds for participants; (4) makes the operator's exchange what is left: the load of others and
 all losses. A trade is a contract: it moves money, while (5) sees the devices at their buses.
+Trades are agreed before prices are known; exchange with the grid and all devices come after.
 
-Cooperation has w = 1 throughout. Alone (the disagreement point) there are no trades, each
-participant minds its own cost, and the operator's enters with the small weight `ALONE_WEIGHT`,
-which settles ties and keeps the cone relaxation exact; all participants together are worse off by
-at most that share of what the operator saves by it. Both use the same network model.
+Cooperation has w = 1, but for an operator outside the bargain. Alone (the disagreement point)
+there are no trades, each participant minds its own cost, and the operator's enters with the small
+weight `ALONE_WEIGHT`, which settles ties and keeps the cone relaxation exact; all participants
+together are worse off by at most that share of what the operator saves by it. Where losses at that
+weight are so cheap that the relaxation burns energy to keep a limit, the weight is 1. Both use the
+same network model.
 """
 
 from __future__ import annotations
@@ -31,41 +36,51 @@ import xarray as xr
 
 from pp_p2p.elements.tables import frame
 from pp_p2p.errors import Finding, raise_if_any
-from pp_p2p.names import OPERATOR
+from pp_p2p.market.bargaining import NashBargaining
+from pp_p2p.market.risk import add_risk, worst_mean
+from pp_p2p.market.trades import fee_terms, net_terms, trade_block
+from pp_p2p.names import OPERATOR, SCENARIO
 from pp_p2p.network.algebra import linear
 from pp_p2p.network.block import network_block
 from pp_p2p.network.branches import Array
-from pp_p2p.network.devices import add_devices, fixed_injection
+from pp_p2p.network.device_costs import CostTerm, device_costs
+from pp_p2p.network.devices import add_devices, fixed_injection, load_change
 from pp_p2p.network.formulation import Formulation
 from pp_p2p.network.grid import GridData
 from pp_p2p.network.portfolio import Portfolio
+from pp_p2p.network.power_base import power_base_mva
+from pp_p2p.network.tightening import PLAIN, Tightening, weigh_losses
 from pp_p2p.network.timeline import Timeline, read_prices
 
 ALONE_WEIGHT: Final = 0.1
-"""Weight of the operator's cost in the stand-alone problem."""
+"""Weight of the operator's cost in the stand-alone problem, and where it is outside."""
 
-Account = dict[str, list[tuple[float, Any]]]
+Terms = list[tuple[float, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClearingData:
     """Everything the clearing may use.
 
-    `participants` (participant,) are rows of ``net.participant``; limits are p.u., ``inf`` where
-    there is none.
+    `participants` (participant,) are rows of ``net.participant``, `participant_node` where they
+    are metered; limits are p.u., ``inf`` where there is none. `fee_eur_per_mwh`
+    (participant, participant) is that of trades from row to column.
     """
 
     grid: GridData
     line: Timeline
     portfolio: Portfolio
     participants: Array
+    participant_node: Array
     max_import: Array
     max_export: Array
     max_trade: Array
     power: Array
     price_buy: Array
     price_sell: Array
-    fee_eur_per_mwh: float
+    fee_eur_per_mwh: Array
+    mechanism: NashBargaining
+    tightening: Tightening = PLAIN
 
     def __post_init__(self) -> None:
         raise_if_any(_findings(self))
@@ -80,10 +95,23 @@ class ClearingData:
         """Energy of 1 p.u. over one step, MWh."""
         return self.line.step_h * self.grid.s_base_mva
 
+    @property
+    def pairwise(self) -> bool:
+        """Whether fees or limits depend on who trades with whom."""
+        return self.mechanism.fee == "electrical_distance" or np.isfinite(
+            self.mechanism.pair_limit_mw
+        )
+
     @classmethod
-    def from_net(cls, net: Any, profiles: xr.Dataset, fee_eur_per_mwh: float) -> Self:
+    def from_net(
+        cls,
+        net: Any,
+        profiles: xr.Dataset,
+        mechanism: NashBargaining,
+        tightening: Tightening = PLAIN,
+    ) -> Self:
         """Read net and profiles of one day."""
-        grid = GridData.from_net(net)
+        grid = GridData.from_net(net, power_base_mva(net, profiles))
         line = Timeline.from_profiles(profiles)
         rows = frame(net, "participant")
         rows = rows[rows.in_service.to_numpy(bool)].sort_index()
@@ -92,72 +120,112 @@ class ClearingData:
             mw = rows[name].astype(float).fillna(np.inf).to_numpy(float)
             return np.asarray(mw / grid.s_base_mva)
 
+        raise_if_any(_unfed(rows, grid))
+        node = grid.nodes_of(rows.bus.to_numpy())
         buy, sell = read_prices(profiles, line)
         return cls(
             grid=grid,
             line=line,
             portfolio=Portfolio.from_net(net, grid, profiles, line),
             participants=rows.index.to_numpy(np.int64),
+            participant_node=node,
             max_import=limit("max_import_mw"),
             max_export=limit("max_export_mw"),
             max_trade=limit("max_trade_mw"),
             power=rows.bargaining_power.to_numpy(float),
             price_buy=buy,
             price_sell=sell,
-            fee_eur_per_mwh=fee_eur_per_mwh,
+            fee_eur_per_mwh=_fees(mechanism, grid, node),
+            mechanism=mechanism,
+            tightening=tightening,
         )
 
 
-def build(data: ClearingData, formulation: Formulation, *, trading: bool) -> Any:
-    """Return the Pyomo model of (1)-(5); without `trading`, the stand-alone problem."""
+def build(
+    data: ClearingData,
+    formulation: Formulation,
+    *,
+    trading: bool,
+    without: int | None = None,
+    operator_weight: float = ALONE_WEIGHT,
+) -> Any:
+    """Return the Pyomo model of (1)-(7).
+
+    Parameters
+    ----------
+    trading : bool
+        False is the stand-alone problem.
+    without : int, optional
+        Position of a participant that stays out of the trades.
+    operator_weight : float
+        Weight of the operator's cost where it has no say of its own.
+    """
     m = pyo.ConcreteModel(name="trade_day" if trading else "stand_alone")
     line, p = data.line, data.portfolio
     m.TIME = pyo.RangeSet(0, line.n_steps - 1)
     m.ACCOUNT = pyo.RangeSet(0, len(data.accounts) - 1)
     m.injection = fixed_injection(data.grid.n_nodes, line, p.loads, p.generators)
     add_devices(m, p, line, m.injection, formulation)
-    m.network = network_block(data.grid, formulation, m.injection)  # (5)
+    m.network = network_block(data.grid, formulation, m.injection, data.tightening)  # (5)
     _add_exchange(m, data)
-    _add_trades(m, data, trading=trading)
+    _add_trades(m, data, trading=trading, without=without)  # (6)
     _add_balances(m, data)  # (3), (4)
-    cost = account_costs(m, data)
     weight = np.ones(len(data.accounts))
-    if not trading:
-        weight[-1] = ALONE_WEIGHT
-    coefs = [w * c for a, w in enumerate(weight) for c, _ in cost[a]]
-    variables = [v for a in range(len(weight)) for _, v in cost[a]]
-    m.social_cost = pyo.Objective(expr=linear(coefs, variables))  # (1)
+    if not trading or data.mechanism.operator == "outside":
+        weight[-1] = operator_weight
+    costs, fees = account_costs(m, data), account_fees(m, data)
+    add_risk(m, costs, data.line, data.mechanism)  # (7)
+    m.social_cost = pyo.Objective(
+        expr=sum(
+            float(w) * (m.risk_cost[a] + sum(c * v for c, v in fees[a]))
+            for a, w in enumerate(weight)
+        )
+    )  # (1)
+    per_pu = data.step_mwh * line.step_weight
+    weigh_losses(m, data.tightening, data.grid, p.sops, per_pu)
     return m
 
 
-def account_costs(m: Any, data: ClearingData) -> list[list[tuple[float, Any]]]:
-    """Return the cost (2) of every account as pairs of coefficient (EUR) and variable."""
-    mwh, p = data.step_mwh, data.portfolio
-    costs: list[list[tuple[float, Any]]] = [[] for _ in data.accounts]
+def account_costs(m: Any, data: ClearingData) -> list[list[CostTerm]]:
+    """Return the cost (2) of every account but for fees, as terms in EUR of their scenario."""
+    p, line = data.portfolio, data.line
+    hours = np.full(line.n_steps, line.step_h)
+    costs: list[list[CostTerm]] = [[] for _ in data.accounts]
     place = {int(label): a for a, label in enumerate(data.accounts)}
     for t in m.TIME:
-        for a in m.ACCOUNT:
-            costs[a].append((mwh * float(data.price_buy[t]), m.buy[a, t]))
-            costs[a].append((-mwh * float(data.price_sell[t]), m.sell[a, t]))
-        for i, j in m.PAIR:
-            for a in (i, j):
-                costs[a].append((0.5 * mwh * data.fee_eur_per_mwh, m.trade[i, j, t]))
-        for k in m.storage.STORAGE:
-            wear = mwh * float(p.storages.degradation_eur_per_mwh[k])
-            own = costs[place[int(p.storages.owner[k])]]
-            own += [(wear, m.storage.charge[k, t]), (wear, m.storage.discharge[k, t])]
-        for k in m.flexible.FLEXIBLE:
-            shift = mwh * float(p.flexible.cost_eur_per_mwh[k])
-            costs[place[int(p.flexible.owner[k])]].append((shift, m.flexible.up[k, t]))
+        buy, sell = (data.step_mwh * float(price[t]) for price in (data.price_buy, data.price_sell))
+        for a, label in enumerate(data.accounts):
+            costs[a].append(CostTerm(int(label), t, m.buy[a, t], buy))
+            costs[a].append(CostTerm(int(label), t, m.sell[a, t], -sell))
+    for term in device_costs(m, p, hours, data.grid.s_base_mva):
+        costs[place[term.owner]].append(term)
     return costs
 
 
+def account_fees(m: Any, data: ClearingData) -> list[Terms]:
+    """Return the fees of every account as pairs of coefficient (EUR) and variable."""
+    fees: list[Terms] = [[] for _ in data.accounts]
+    for (a, _), terms in fee_terms(m.trades, data.fee_eur_per_mwh * data.step_mwh).items():
+        fees[a] += terms
+    return fees
+
+
 def evaluate_costs(m: Any, data: ClearingData) -> Array:
-    """Return the cost of every account (account,), EUR, at the model's values."""
-    return np.array([sum(c * v.value for c, v in pairs) for pairs in account_costs(m, data)])
+    """Return the cost of every account (account,), EUR, at the model's values, without fees."""
+    line, mechanism = data.line, data.mechanism
+    by_scenario = np.zeros((len(data.accounts), line.n_days))
+    for a, terms in enumerate(account_costs(m, data)):
+        for term in terms:
+            by_scenario[a, term.step // line.steps_per_day] += term.value
+    mean = by_scenario @ line.weight
+    if mechanism.risk_weight > 0:
+        tail = worst_mean(by_scenario, line.weight, mechanism.risk_level)
+        mean = (1.0 - mechanism.risk_weight) * mean + mechanism.risk_weight * tail
+    return np.asarray(mean)
 
 
 def _add_exchange(m: Any, data: ClearingData) -> None:
+    m.rows = data.accounts.tolist()  # labels, for whoever must name an account
     most = sum(m.network.p_source[k, 0].ub for k in m.network.SOURCE)
     limits = {
         "buy": np.append(data.max_import, np.inf),
@@ -169,30 +237,28 @@ def _add_exchange(m: Any, data: ClearingData) -> None:
         m.add_component(name, variable)
 
 
-def _add_trades(m: Any, data: ClearingData, *, trading: bool) -> None:
-    n = len(data.participants)
-    pairs = [(i, j) for i in range(n) for j in range(n) if i != j] if trading else []
-    m.PAIR = pyo.Set(dimen=2, initialize=pairs)
+def _add_trades(m: Any, data: ClearingData, *, trading: bool, without: int | None) -> None:
     most = sum(m.network.p_source[k, 0].ub for k in m.network.SOURCE)
-    limit = np.minimum(data.max_trade, most)
-    m.trade = pyo.Var(
-        m.PAIR, m.TIME, bounds=lambda _, i, j, _t: (0.0, float(min(limit[i], limit[j])))
-    )
+    limit = np.minimum(data.max_trade, most) * float(trading)
+    if without is not None:
+        limit[without] = 0.0
+    n = len(data.participants)
+    pair = data.mechanism.pair_limit_mw / data.grid.s_base_mva
+    pairs = np.full((n, n), min(pair, most)) if data.pairwise else None
+    m.trades = trade_block(limit, pairs, data.line.steps_per_day)
 
 
 def _add_balances(m: Any, data: ClearingData) -> None:
     fixed, movable = _net_loads(m, data)
     sources = list(m.network.SOURCE)
     operator = len(data.participants)
+    bought = net_terms(m.trades)
 
     def account_balance(_: Any, a: int, t: int) -> Any:
-        coefs = [1.0, -1.0, *(-c for c, _ in movable[a, t])]
-        variables = [m.buy[a, t], m.sell[a, t], *(v for _, v in movable[a, t])]
-        for i, j in m.PAIR:
-            if a in (i, j):
-                coefs.append(1.0 if a == j else -1.0)
-                variables.append(m.trade[i, j, t])
-        return linear(coefs, variables) == float(fixed[a, t])
+        terms = [(1.0, m.buy[a, t]), (-1.0, m.sell[a, t])]
+        terms += [(-c, v) for c, v in movable[a, t]]
+        terms += bought[a, t % data.line.steps_per_day]
+        return linear([c for c, _ in terms], [v for _, v in terms]) == float(fixed[a, t])
 
     def exchange(_: Any, t: int) -> Any:
         coefs = [1.0] * len(sources) + [-1.0] * (operator + 1) + [1.0] * (operator + 1)
@@ -204,12 +270,12 @@ def _add_balances(m: Any, data: ClearingData) -> None:
     m.exchange = pyo.Constraint(m.TIME, rule=exchange)
 
 
-def _net_loads(m: Any, data: ClearingData) -> tuple[Array, dict[tuple[int, int], list[Any]]]:
+def _net_loads(m: Any, data: ClearingData) -> tuple[Array, dict[tuple[int, int], Terms]]:
     """Return each account's fixed net load (account, step) and its terms in variables."""
     p, steps = data.portfolio, range(data.line.n_steps)
     place = {int(label): a for a, label in enumerate(data.accounts)}
     fixed = np.zeros((len(data.accounts), data.line.n_steps))
-    movable: dict[tuple[int, int], list[tuple[float, Any]]] = defaultdict(list)
+    movable: dict[tuple[int, int], Terms] = defaultdict(list)
     np.add.at(fixed, [place[int(o)] for o in p.loads.owner], p.loads.p.T)
     for k, owner in enumerate(p.generators.owner):
         a = place[int(owner)]
@@ -225,8 +291,37 @@ def _net_loads(m: Any, data: ClearingData) -> tuple[Array, dict[tuple[int, int],
     for k, owner in enumerate(p.flexible.owner):
         a = place[int(owner)]
         for t in steps:
-            movable[a, t] += [(1.0, m.flexible.up[k, t]), (-1.0, m.flexible.down[k, t])]
+            movable[a, t] += load_change(m.flexible, k, t)
     return fixed, movable
+
+
+def _fees(mechanism: NashBargaining, grid: GridData, node: Array) -> Array:
+    """Return the fee of trades between participants (seller, buyer), EUR/MWh."""
+    n = len(node)
+    if mechanism.fee == "nodal_price":  # known when the quantities are: nothing is charged before
+        return np.zeros((n, n))
+    flat = np.full((n, n), mechanism.network_fee_eur_per_mwh)
+    if mechanism.fee == "postage_stamp":
+        return flat
+    distance = grid.path_resistance(node)
+    apart = ~np.eye(n, dtype=bool)
+    mean = float(distance[apart].mean()) if apart.any() else 0.0
+    return flat * distance / mean if mean > 0 else flat
+
+
+def _unfed(rows: Any, grid: GridData) -> list[Finding]:
+    dead = rows.index[grid.nodes_of(rows.bus.to_numpy()) < 0]
+    if not len(dead):
+        return []
+    return [
+        Finding(
+            table="participant",
+            column="bus",
+            rows=tuple(dead.tolist()),
+            rule="is fed by no external grid",
+            mend="close the switch that feeds it, or take the participant out of service",
+        )
+    ]
 
 
 def _findings(data: ClearingData) -> list[Finding]:
@@ -239,7 +334,7 @@ def _findings(data: ClearingData) -> list[Finding]:
                 mend="create one with pp_p2p.create_participant and assign devices to it",
             )
         )
-    if data.line.n_days != 1:
+    if data.line.n_days != 1 and SCENARIO not in data.line.dims:
         found.append(
             Finding(
                 table="profiles",

@@ -10,7 +10,13 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import minimize
 
 from pp_p2p.errors import InvalidInput
-from pp_p2p.market.bargaining import NashBargaining, nash_payments, net_volume_power
+from pp_p2p.market.bargaining import (
+    NashBargaining,
+    bounded_payments,
+    energy_map_power,
+    nash_payments,
+    net_volume_power,
+)
 
 # three microgrids, one period, f_n(e) = a/2 (d-e)^2 + b (d-e) (derived by hand and checked by NLP)
 A, B, D = np.array([0.2, 0.4, 0.3]), np.array([1.0, 2.0, 1.5]), np.array([4.0, 6.0, -3.0])
@@ -33,7 +39,7 @@ def test_reference_quantities_are_the_optimum() -> None:
     [
         (np.ones(3), [-5.7305720, 15.5244576, -9.7938856]),
         (net_volume_power(EXCHANGE[:, None]), [-3.2387805, 13.7642012, -10.5254207]),
-        (np.array([0.2737120, 0.6321206, 1.7182818]), [-3.3116956, 16.5008109, -13.1891153]),
+        (energy_map_power(EXCHANGE[:, None]), [-3.3116956, 16.5008109, -13.1891153]),
     ],
 )
 def test_reference_payments(power: np.ndarray, payment: list[float]) -> None:
@@ -44,6 +50,49 @@ def test_powers_by_net_volume() -> None:
     np.testing.assert_allclose(
         net_volume_power(EXCHANGE[:, None]), [0.0974026, 0.5, 0.4025974], atol=1e-7
     )
+
+
+def test_powers_by_the_map_of_energy() -> None:
+    np.testing.assert_allclose(
+        energy_map_power(EXCHANGE[:, None]), [0.2737120, 0.6321206, 1.7182818], atol=1e-6
+    )
+    assert (energy_map_power(np.zeros((3, 4))) == 0.0).all()
+
+
+def test_reference_payments_in_a_corridor() -> None:
+    power, bound = net_volume_power(EXCHANGE[:, None]), np.array([12.0, 13.0, 9.0])
+    payment = bounded_payments(GAIN, power, -bound, bound)
+    np.testing.assert_allclose(payment, [-3.4874904, 12.4874904, -9.0], atol=1e-6)
+
+
+@given(
+    gain=arrays(float, 4, elements=st.floats(-100, 100)),
+    power=arrays(float, 4, elements=st.floats(0.01, 10)),
+    low=arrays(float, 4, elements=st.floats(-50, 0)),
+    high=arrays(float, 4, elements=st.floats(0, 50)),
+)
+def test_corridor_is_kept_and_unneeded_where_it_is_wide(
+    gain: np.ndarray, power: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> None:
+    payment = bounded_payments(gain, power, low, high)
+    assert abs(payment.sum()) <= 1e-9 * (1.0 + np.abs(gain).sum())
+    assert (payment >= low - 1e-9).all()
+    assert (payment <= high + 1e-9).all()
+    free = nash_payments(gain, power)
+    everywhere = np.full(4, np.inf)
+    np.testing.assert_allclose(
+        bounded_payments(gain, power, -everywhere, everywhere), free, atol=1e-8
+    )
+    # whoever is strictly inside the corridor saves in proportion to its power
+    inside = (payment > low + 1e-6) & (payment < high - 1e-6)
+    ratio = ((gain - payment) / power)[inside]
+    np.testing.assert_allclose(ratio, ratio.mean() if ratio.size else 0.0, atol=1e-5)
+
+
+def test_corridor_without_room_is_refused() -> None:
+    one = np.ones(2)
+    with pytest.raises(InvalidInput, match="sum to zero"):
+        bounded_payments(one, one, one, 2 * one)
 
 
 def test_closed_form_maximises_the_product() -> None:

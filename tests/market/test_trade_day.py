@@ -151,7 +151,7 @@ def test_two_formulations_agree_where_the_lines_are_strong(market: tuple[Any, xr
 
 def test_social_cost_of_one_hour_by_hand(feeder: Any) -> None:
     """One seller with 2 MW, one buyer with 1 MW, no losses: the whole of it in one's head."""
-    feeder.line[["r_ohm_per_km", "x_ohm_per_km"]] = 1e-6
+    feeder.line[["r_ohm_per_km", "x_ohm_per_km"]] = 1e-3
     seller = p2p.create_participant(feeder, 1)
     buyer = p2p.create_participant(feeder, 2)
     pv = pp.create_sgen(feeder, 1, p_mw=2.0)

@@ -1,0 +1,1 @@
+"""Iterative schemes that know no grid: consensus, exchange, pair trades, coupling, batched QP."""
