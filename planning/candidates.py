@@ -11,6 +11,7 @@ import xarray as xr
 
 from planning.costs import capital_recovery_factor
 from planning.reliability import Reserve
+from pp_p2p.elements.schema import NONE
 from pp_p2p.elements.tables import frame
 from pp_p2p.errors import Finding, UnsupportedFeature, raise_if_any
 from pp_p2p.names import TECHNOLOGY
@@ -39,8 +40,8 @@ class Candidates:
     capex_eur, annuity_eur_per_year, fixed_om_eur_per_year : (candidate,) of float
         Per unit.
     variable_om_eur_per_mwh : (candidate,) of float
-    ends : tuple of (node, node) or None
-        Nodes that a line would tie.
+    ends : tuple of (bus, bus) or None
+        Buses that a line would tie.
     generators, storages : Generators, Storages
         Devices of one unit each; `generator_of`, `storage_of` are their positions here.
     """
@@ -85,8 +86,8 @@ class Candidates:
         technology = table.technology.to_numpy(object).astype(str)
         _refuse_technologies(table, technology)
         node = grid.nodes_of(table.bus.to_numpy())
-        ends = tuple(_ends(net, grid, row) for row in table.itertuples())
-        raise_if_any(_findings(table, technology, node, ends, days))
+        ends = tuple(_ends(net, row) for row in table.itertuples())
+        raise_if_any(_findings(table, technology, node, _tied_nodes(grid, ends), days))
 
         def column(name: str) -> Array:
             return np.asarray(table[name].to_numpy(float))
@@ -125,7 +126,7 @@ class Candidates:
         """Return what the storage of `units` (candidate,) keeps for islands."""
         return [
             Reserve(
-                node=int(self.node[k]),
+                bus=int(self.bus[k]),
                 energy_mwh=float(self.reserve_mwh[k] * units[k]),
                 power_mw=float(self.unit_p_mw[k] * units[k]),
             )
@@ -133,16 +134,27 @@ class Candidates:
         ]
 
     def ties(self, units: Array) -> list[tuple[int, int]]:
-        """Return the end nodes of the lines that `units` (candidate,) build."""
+        """Return the end buses of the lines that `units` (candidate,) build."""
         return [e for e, n in zip(self.ends, units, strict=True) if e is not None and n > 0.5]
 
+    def built_lines(self, units: Array) -> list[int]:
+        """Return the rows of ``net.line`` that `units` (candidate,) build."""
+        return [int(row) for row in self.line[(self.technology == "line") & (units > 0.5)]]
 
-def _ends(net: Any, grid: GridData, row: Any) -> tuple[int, int] | None:
+
+def _ends(net: Any, row: Any) -> tuple[int, int] | None:
     if row.technology != "line":
         return None
     line = net.line.loc[row.line]
-    a, b = grid.nodes_of(np.array([line.from_bus, line.to_bus]))
-    return int(a), int(b)
+    return int(line.from_bus), int(line.to_bus)
+
+
+def _tied_nodes(
+    grid: GridData, ends: tuple[tuple[int, int] | None, ...]
+) -> list[tuple[int, ...] | None]:
+    return [
+        None if pair is None else tuple(grid.nodes_of(np.array(pair)).tolist()) for pair in ends
+    ]
 
 
 def _generators(
@@ -165,6 +177,8 @@ def _generators(
         p_min=np.zeros(len(rows)),
         q_min=np.zeros(len(rows)),
         q_max=np.zeros(len(rows)),
+        cost_eur_per_mwh=np.zeros(len(rows)),
+        cost_eur_per_mw2h=np.zeros(len(rows)),
     )
 
 
@@ -175,6 +189,7 @@ def _storages(grid: GridData, table: Any, of: Array) -> Storages:
     return Storages(
         index=rows.index.to_numpy(np.int64),
         node=grid.nodes_of(rows.bus.to_numpy()),
+        sop=np.full(len(rows), NONE),
         owner=rows.participant.to_numpy(np.int64),
         p_charge=power,
         p_discharge=power,
@@ -203,7 +218,7 @@ def _refuse_technologies(table: Any, technology: Array) -> None:
 
 
 def _findings(
-    table: Any, technology: Array, node: Array, ends: tuple[Any, ...], days: xr.Dataset
+    table: Any, technology: Array, node: Array, ends: list[Any], days: xr.Dataset
 ) -> Iterator[Finding]:
     dead = (node < 0) & (technology != "line")
     if dead.any():

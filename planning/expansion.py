@@ -28,21 +28,20 @@ import xarray as xr
 
 from planning.candidates import Candidates
 from planning.expansion_result import read_plan
-from planning.reliability import Faults, energy_not_served
+from planning.fault_graph import Isolators
+from planning.reliability import Faults, add_reliability, energy_not_served
 from pp_p2p.errors import Finding, NoSolution, raise_if_any
 from pp_p2p.network.algebra import linear
 from pp_p2p.network.block import Injection, network_block
 from pp_p2p.network.branches import Array
-from pp_p2p.network.devices import (
-    add_devices,
-    fixed_injection,
-    generator_block,
-    storage_block,
-)
+from pp_p2p.network.device_costs import device_costs, storage_costs
+from pp_p2p.network.devices import add_devices, fixed_injection, generator_block, storage_block
 from pp_p2p.network.formulation import Formulation, get_formulation
 from pp_p2p.network.grid import VM_CEILING_PU, VM_FLOOR_PU, GridData
 from pp_p2p.network.limits import solve_or_explain
 from pp_p2p.network.portfolio import Portfolio
+from pp_p2p.network.power_base import power_base_mva
+from pp_p2p.network.tightening import PLAIN, Tightening, added_value, require_cone, weigh_losses
 from pp_p2p.network.timeline import Timeline, read_prices
 from pp_p2p.operation.provenance import provenance
 from pp_p2p.results import input_hash, label
@@ -68,32 +67,44 @@ class ExpansionData:
     eens_limit_mwh_per_year: float
     value_of_lost_load_eur_per_mwh: float
     budget_eur: float
+    tightening: Tightening = PLAIN
 
     @classmethod
-    def from_net(cls, net: Any, days: xr.Dataset, *, interest_rate: float, **limits: float) -> Self:
+    def from_net(
+        cls,
+        net: Any,
+        days: xr.Dataset,
+        *,
+        interest_rate: float,
+        isolators: Isolators = "every_branch",
+        **limits: Any,
+    ) -> Self:
         """Read net, candidates and typical days."""
-        grid = GridData.from_net(net)
+        grid = GridData.from_net(net, power_base_mva(net, days))
         line = Timeline.from_profiles(days)
         candidates = Candidates.from_net(net, grid, days, line, interest_rate)
         portfolio = Portfolio.from_net(net, grid, days, line)
         buy, sell = read_prices(days, line)
         ties = candidates.line[candidates.technology == "line"]
+        faults = Faults.from_net(net, ties.tolist(), isolators=isolators)
+        load_bus = net.load.bus.loc[portfolio.loads.index].to_numpy()
         return cls(
             grid=grid,
             line=line,
             portfolio=portfolio,
             candidates=candidates,
-            faults=Faults.from_net(net, grid, ties.tolist()),
+            faults=faults,
             price_buy=buy,
             price_sell=sell,
-            demand_mw=average_demand_mw(grid, portfolio, line),
+            demand_mw=faults.demand(load_bus, average_demand_mw(grid, portfolio, line)),
             **limits,
         )
 
     def energy_not_served(self, units: Array) -> Array:
         """Return the energy not served per branch (MWh/a) with `units` built."""
         ties, reserves = self.candidates.ties(units), self.candidates.reserves(units)
-        return energy_not_served(self.faults, self.demand_mw, ties, reserves)
+        lines = self.candidates.built_lines(units)
+        return energy_not_served(self.faults, self.demand_mw, ties, reserves, lines)
 
 
 def plan_network(
@@ -104,7 +115,9 @@ def plan_network(
     eens_limit_mwh_per_year: float = np.inf,
     value_of_lost_load_eur_per_mwh: float = 0.0,
     budget_eur: float = np.inf,
+    isolators: Isolators = "every_branch",
     formulation: str = "branch_flow",
+    tightening: Tightening = PLAIN,
     solver: SolverConfig = DEFAULT_CONFIG,
     seed: int = 0,
 ) -> xr.Dataset:
@@ -124,8 +137,14 @@ def plan_network(
         Price of energy not served in the objective, EUR/MWh.
     budget_eur : float
         Upper limit of the sum of investments, EUR.
+    isolators : {"every_branch", "switches"}
+        Whether every line and transformer can be isolated at both ends after a fault, or only
+        switches of the net isolate (`reliability_indices`).
     formulation : str
         ``"branch_flow"`` or ``"lindistflow"``.
+    tightening : Tightening
+        Of the cone relaxation. ``objective_eur_per_year`` leaves its addition out,
+        ``objective_added_eur_per_year`` holds it.
     solver : SolverConfig
     seed : int
         Stored with the result; the plan itself draws no random number.
@@ -148,12 +167,15 @@ def plan_network(
         net,
         days,
         interest_rate=interest_rate_percent / 100.0,
+        isolators=isolators,
         eens_limit_mwh_per_year=eens_limit_mwh_per_year,
         value_of_lost_load_eur_per_mwh=value_of_lost_load_eur_per_mwh,
         budget_eur=budget_eur,
+        tightening=tightening,
     )
-    _require_reachable(data)
     physics = get_formulation(formulation)
+    require_cone(tightening, physics)
+    _require_reachable(data)
     model = build(data, physics)
     report = solve_or_explain(model, data.grid, data.line, solver, "no plan meets the limits")
     nothing = build(without_investment(data), physics)
@@ -163,7 +185,9 @@ def plan_network(
         "eens_limit_mwh_per_year": eens_limit_mwh_per_year,
         "value_of_lost_load_eur_per_mwh": value_of_lost_load_eur_per_mwh,
         "budget_eur": budget_eur,
+        "isolators": isolators,
         "formulation": formulation,
+        "tightening": dataclasses.asdict(tightening),
         "solver": dataclasses.asdict(solver),
     }
     result, proof = read_plan(data, physics, model=model, nothing=nothing, net=net)
@@ -177,8 +201,10 @@ def plan_network(
         digest=input_hash(net, days, options),
     )
     attrs |= {
-        "objective_eur_per_year": report.objective * MONEY_SCALE,
-        "bound_eur_per_year": report.bound * MONEY_SCALE,
+        "objective_eur_per_year": (report.objective - added_value(model)) * MONEY_SCALE,
+        "bound_eur_per_year": (report.bound - added_value(model)) * MONEY_SCALE,
+        "objective_added_eur_per_year": added_value(model) * MONEY_SCALE,
+        "tightening": options["tightening"],
         "eens_computed": bool(data.faults.rate.any()),
     }
     return label(result, attrs)
@@ -195,14 +221,16 @@ def build(data: ExpansionData, formulation: Formulation) -> Any:
     m.TIME = pyo.RangeSet(0, line.n_steps - 1)
     injection = fixed_injection(grid.n_nodes, line, data.portfolio.loads, data.portfolio.generators)
     _add_devices(m, data, injection, formulation)  # (3), (4)
-    m.network = network_block(grid, formulation, injection)  # (2)
+    m.network = network_block(grid, formulation, injection, data.tightening)  # (2)
     m.injection = injection
     _add_exchange(m)  # (5)
-    _add_reliability(m, data)  # (6)
+    add_reliability(m, data.faults, data.demand_mw, c, data.eens_limit_mwh_per_year)  # (6)
     if np.isfinite(data.budget_eur):
         spent = linear(list(c.capex_eur / MONEY_SCALE), [m.units[k] for k in m.CANDIDATE])
         m.budget = pyo.Constraint(expr=spent <= data.budget_eur / MONEY_SCALE)  # (7)
     m.annual_cost = pyo.Objective(expr=_annual_cost(m, data))  # (1)
+    per_pu = line.step_weight * line.step_h * grid.s_base_mva / MONEY_SCALE
+    weigh_losses(m, data.tightening, grid, data.portfolio.sops, per_pu)
     return m
 
 
@@ -221,15 +249,15 @@ def without_investment(data: ExpansionData) -> ExpansionData:
         grid=free,
         candidates=dataclasses.replace(data.candidates, max_units=none),
         eens_limit_mwh_per_year=np.inf,
+        tightening=dataclasses.replace(data.tightening, voltage=False),
     )
 
 
 def average_demand_mw(grid: GridData, portfolio: Portfolio, line: Timeline) -> Array:
-    """Return the weighted average demand (node,), MW."""
+    """Return the weighted average demand of the loads of `portfolio` (load,), MW."""
     weight = line.step_weight / line.step_weight.sum()
-    demand = np.zeros(grid.n_nodes)
-    np.add.at(demand, portfolio.loads.node, weight @ portfolio.loads.p)
-    return demand * grid.s_base_mva
+    demand: Array = weight @ portfolio.loads.p * grid.s_base_mva
+    return demand
 
 
 def _add_devices(
@@ -258,62 +286,6 @@ def _add_exchange(m: Any) -> None:
     m.exchange = pyo.Constraint(m.TIME, rule=exchange)
 
 
-def _add_reliability(m: Any, data: ExpansionData) -> None:
-    """Add what is served after faults on each branch, and EENS as an expression, MWh/a."""
-    faults, c = data.faults, data.candidates
-    waiting = faults.outage_h * (faults.below @ data.demand_mw)
-    served_already = _served_by_existing(data)
-    m.FAULT = pyo.RangeSet(0, len(waiting) - 1)
-    m.served = pyo.Var(m.FAULT, bounds=lambda _, b: (0.0, float(waiting[b])))
-    m.carried = pyo.Var(m.FAULT, bounds=lambda _, b: (0.0, float(waiting[b])))
-    reach = {k: faults.reached_by(*e) for k, e in enumerate(c.ends) if e is not None}
-    below = {int(k): faults.below[:, c.node[k]] for k in c.storage_of}
-
-    def served_by_ties_and_reserves(_: Any, b: int) -> Any:
-        near = [k for k in reach if reach[k][b]]
-        coefs = [1.0, -1.0, *[-float(waiting[b])] * len(near)]
-        variables = [m.served[b], m.carried[b], *(m.units[k] for k in near)]
-        return linear(coefs, variables) <= float(served_already[b])
-
-    def reserve(rating: Array) -> Any:
-        def limit(_: Any, b: int) -> Any:
-            own = [k for k in below if below[k][b]]
-            coefs = [1.0, *(-float(rating[k]) for k in own)]
-            return linear(coefs, [m.carried[b], *(m.units[k] for k in own)]) <= 0.0
-
-        return limit
-
-    m.served_by_ties_and_reserves = pyo.Constraint(m.FAULT, rule=served_by_ties_and_reserves)
-    m.reserve_energy = pyo.Constraint(m.FAULT, rule=reserve(c.reserve_mwh))
-    power = pyo.Constraint(
-        m.FAULT,
-        rule=lambda _, b: (
-            linear(
-                [1.0, *(-float(c.unit_p_mw[k] * faults.outage_h[b]) for k in below if below[k][b])],
-                [m.carried[b], *(m.units[k] for k in below if below[k][b])],
-            )
-            <= 0.0
-        ),
-    )
-    m.reserve_power = power
-    switching = faults.switching_h * (faults.zone @ data.demand_mw)
-    constant = float(faults.rate @ (switching + waiting))
-    m.eens = pyo.Expression(
-        expr=linear([-float(r) for r in faults.rate], [m.served[b] for b in m.FAULT], constant)
-    )
-    if np.isfinite(data.eens_limit_mwh_per_year):
-        m.eens_limit = pyo.Constraint(expr=m.eens <= data.eens_limit_mwh_per_year)
-
-
-def _served_by_existing(data: ExpansionData) -> Array:
-    """Return the energy that existing ties serve per fault (branch,), MWh."""
-    waiting = data.faults.outage_h * (data.faults.below @ data.demand_mw)
-    tied = np.zeros(len(waiting), dtype=bool)
-    for a, b in data.faults.ties:
-        tied |= data.faults.reached_by(a, b)
-    return np.where(tied, waiting, 0.0)
-
-
 def _annual_cost(m: Any, data: ExpansionData) -> Any:
     """Return the annual cost (1) in units of `MONEY_SCALE`."""
     coefs: list[float] = []
@@ -332,15 +304,16 @@ def _annual_cost(m: Any, data: ExpansionData) -> Any:
         charge(m.sell[t], -mwh[t] * data.price_sell[t])
         for k, of in enumerate(c.generator_of):
             charge(m.new_generator.p[k, t], mwh[t] * c.variable_om_eur_per_mwh[of])
-        for block, storages in ((m.storage, p.storages), (m.new_storage, c.storages)):
-            for k in block.STORAGE:
-                wear = mwh[t] * storages.degradation_eur_per_mwh[k]
-                charge(block.charge[k, t], wear)
-                charge(block.discharge[k, t], wear)
-        for k in m.flexible.FLEXIBLE:
-            charge(m.flexible.up[k, t], mwh[t] * p.flexible.cost_eur_per_mwh[k])
+    hours, base = data.line.step_weight * data.line.step_h, data.grid.s_base_mva
+    moved = [
+        *device_costs(m, p, hours, base),
+        *storage_costs(m.new_storage, c.storages, hours, base),
+    ]
+    for term in moved:
+        charge(term.variable, term.linear)
+    curved = sum(term.square / MONEY_SCALE * term.variable**2 for term in moved if term.square)
     lost_load = data.value_of_lost_load_eur_per_mwh / MONEY_SCALE * m.eens
-    return linear(coefs, variables) + lost_load
+    return linear(coefs, variables) + lost_load + curved
 
 
 def least_investment_eur(data: ExpansionData) -> float:
@@ -351,7 +324,7 @@ def least_investment_eur(data: ExpansionData) -> float:
     m.units = pyo.Var(
         m.CANDIDATE, within=pyo.Integers, bounds=lambda _, k: (0, int(c.max_units[k]))
     )
-    _add_reliability(m, data)
+    add_reliability(m, data.faults, data.demand_mw, c, data.eens_limit_mwh_per_year)
     spent = linear(list(c.capex_eur / MONEY_SCALE), [m.units[k] for k in m.CANDIDATE])
     m.investment = pyo.Objective(expr=spent)
     return run_solver(m).bound * MONEY_SCALE

@@ -9,9 +9,11 @@ import xarray as xr
 
 from pp_p2p.names import CANDIDATE
 from pp_p2p.network.branches import Array
+from pp_p2p.network.device_costs import device_costs, storage_costs
 from pp_p2p.network.formulation import Formulation
+from pp_p2p.network.relaxation import loss_price
 from pp_p2p.network.solution import converter_slack, label_flows, read_flows
-from pp_p2p.operation.powerflow import Certificate, certify
+from pp_p2p.operation.powerflow import Certificate, certify, label_proof
 
 if TYPE_CHECKING:
     from planning.expansion import ExpansionData
@@ -47,7 +49,9 @@ def read_plan(
         flows,
         has_losses=formulation.has_losses,
         converter_slack=converter_slack(model, data.portfolio) if formulation.has_losses else 0.0,
+        loss_price=loss_price(flows, data.price_buy, data.price_sell) + data.tightening.loss_weight,
     )
+    ds = ds.merge(label_proof(proof, data.grid, data.portfolio, data.line))
     ds["vm_ac_pu"] = (ds["vm_pu"].dims, proof.vm_ac_pu.reshape(ds["vm_pu"].shape))
     ds.attrs["eens_model_mwh_per_year"] = float(model.eens())
     return ds, proof
@@ -109,19 +113,9 @@ def _costs(data: ExpansionData, m: Any, units: Array, eens: float) -> list[float
         for k, of in enumerate(c.generator_of)
         for t in steps
     )
-    for block, storages in ((m.storage, p.storages), (m.new_storage, c.storages)):
-        variable += sum(
-            mwh[t]
-            * storages.degradation_eur_per_mwh[k]
-            * (block.charge[k, t].value + block.discharge[k, t].value)
-            for k in block.STORAGE
-            for t in steps
-        )
-    variable += sum(
-        mwh[t] * p.flexible.cost_eur_per_mwh[k] * m.flexible.up[k, t].value
-        for k in m.flexible.FLEXIBLE
-        for t in steps
-    )
+    hours, base = line.step_weight * line.step_h, data.grid.s_base_mva
+    variable += sum(term.value for term in device_costs(m, p, hours, base))
+    variable += sum(term.value for term in storage_costs(m.new_storage, c.storages, hours, base))
     return [
         float(units @ c.annuity_eur_per_year),
         float(units @ c.fixed_om_eur_per_year),

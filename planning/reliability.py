@@ -1,83 +1,163 @@
-"""Expected energy not served of a radial network, after isolation, ties and stored reserves.
+"""Expected energy not served within a plan, after isolation, ties and stored reserves.
 
-A permanent fault on branch b (rate lambda_b, repair r_b, switching tau_b) trips the next breaker
-upstream, isolators let everything but the subtree below b come back after switching, and the
-subtree comes back too where a tie ends in it or a reserve carries it (formulations R1 and R2 of
-Billinton & Allan, Reliability Evaluation of Power Systems, with the subtree instead of the
-section, which is the same where every branch has an isolator):
+Faults and what they interrupt are those of `fault_effects`; what one cuts off falls into the
+faulty section itself, which waits for the repair, and the parts behind it that hang together. For
+each such part c of a fault f, with D the average demand of a set of sections:
 
-    EENS = sum_b lambda_b [ tau_b D(zone(b)) + (r_b - tau_b)^+ D(below(b)) - e_b ]        (1)
-    0 <= e_b <= (r_b - tau_b)^+ D(below(b))                                               (2)
-    e_b <= [some tie has one end below b] (r_b - tau_b)^+ D(below(b)) + s_b                (3)
-    s_b <= sum_k eta_k E_k,   s_b <= (r_b - tau_b)^+ sum_k P_k     (reserves k below b)    (4)
+    EENS = sum_f lambda_f [ tau_f D(interrupted) + (r_f - tau_f) D(section) ]
+           + sum_c lambda_f [ (r_f - tau_f) D(c) - e_c ]                                  (1)
+    0 <= e_c <= (r_f - tau_f) D(c)                                                        (2)
+    e_c <= [some tie leads from c to what is supplied] (r_f - tau_f) D(c) + s_c           (3)
+    s_c <= sum_k eta_k E_k,   s_c <= (r_f - tau_f) sum_k P_k        (reserves k within c)  (4)
 
-with D the average demand. Breakers stand where a branch leaves an external grid, and where the net
-has a closed switch of type ``"CB"`` on it. Elements in parallel back each other up after switching.
-Ties and reserves are not limited by voltage or line capacity here. (4) is the convex surrogate of
+A line that is built fails too, and interrupts where it hangs. (4) is the convex surrogate of
 islanding: the reserve is never used in normal operation, whatever the hour of the fault.
+
+`planning.reliability_indices` of the net in which the plan is built gives the same EENS, but for
+what differs by design. Here ties have no limits (``capacity=False`` there); a line that is built
+reaches only what is supplied without other new lines, and brings back nothing for faults of its
+own, so that (1) may be too high, never too low; and reserves are known only here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import pyomo.environ as pyo
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
-from pp_p2p.elements.tables import extension
+from planning.fault_effects import FaultEffects, members, sparse_rows
+from planning.fault_graph import FaultGraph, Isolators
+from pp_p2p.elements.schema import NONE
+from pp_p2p.network.algebra import linear
 from pp_p2p.network.branches import Array
-from pp_p2p.network.grid import GridData
+
+if TYPE_CHECKING:
+    from planning.candidates import Candidates
 
 
 @dataclass(frozen=True, kw_only=True)
 class Faults:
-    """Faults of all branches.
+    """All faults with a rate, and the parts of the net that each cuts off.
 
     Parameters
     ----------
-    rate : (branch,) of float
+    graph : FaultGraph
+    rate : (fault,) of float
         Faults per year.
-    switching_h, outage_h : (branch,) of float
-        Time until switching is done, h; the repair time beyond it, h.
-    zone, below : (branch, node) of bool
-        Nodes that the breaker interrupts; nodes that only the branch feeds.
-    ties : tuple of (node, node)
-        Normally open lines that exist.
+    switching_h, outage_h : (fault,) of float
+        Time until switching is done, h; the time until repair beyond it, h.
+    line : (fault,) of int
+        Row of ``net.line`` whose fault happens only where the line is built; -1 for all others.
+    zone, alone : sparse (fault, section) of bool
+        What is interrupted; what waits for the repair whatever is built.
+    part_fault : (part,) of int
+        The fault that cuts a part off.
+    below, waiting : sparse (part, section) of bool
+        The sections of the part; what has no supply after its fault, with the ties that exist.
+    tied : (part,) of bool
+        Whether a tie that exists brings the part back.
     """
 
+    graph: FaultGraph
     rate: Array
     switching_h: Array
     outage_h: Array
-    zone: Array
-    below: Array
-    ties: tuple[tuple[int, int], ...]
+    line: Array
+    zone: Any
+    alone: Any
+    part_fault: Array
+    below: Any
+    waiting: Any
+    tied: Array
 
     @classmethod
-    def from_net(cls, net: Any, grid: GridData, candidate_lines: Iterable[int] = ()) -> Self:
-        """Read rates, times, breakers and ties; `candidate_lines` are not ties yet."""
-        rate_hours = _branch_rates(net, grid)
-        below = _below(grid)
+    def from_net(
+        cls,
+        net: Any,
+        candidate_lines: Iterable[int] = (),
+        *,
+        isolators: Isolators = "every_branch",
+        feeder_breakers: bool = True,
+    ) -> Self:
+        """Read faults, devices and ties of `net`; `candidate_lines` are not ties yet.
+
+        Raises
+        ------
+        InvalidInput
+            An element that fails and has no repair time.
+        """
+        candidates = sorted({int(row) for row in candidate_lines})
+        graph = FaultGraph.from_net(
+            net,
+            isolators=isolators,
+            feeder_breakers=feeder_breakers,
+            candidate_lines=candidates,
+        )
+        effects = FaultEffects.from_net(net, graph)
+        some = np.flatnonzero(effects.rate > 0)
+        missing = [row for row in candidates if not bool(net.line.in_service[row])]
+        new = (effects.element[some] == "line") & np.isin(effects.index[some], missing)
+        row = effects.row[some]
+        of, below = _parts(graph, effects, row, skip=new)
+        waiting = effects.waiting[row[of]]
+        own = [
+            members(effects.waiting, r) if built else effects.section[r : r + 1]
+            for r, built in zip(row.tolist(), new.tolist(), strict=True)
+        ]
         return cls(
-            rate=rate_hours[0],
-            switching_h=rate_hours[1],
-            outage_h=np.maximum(rate_hours[2] - rate_hours[1], 0.0),
-            zone=below[_protecting(grid, _breakers(net, grid))],
+            graph=graph,
+            rate=effects.rate[some],
+            switching_h=effects.switching_h[some],
+            outage_h=(effects.repair_h - effects.switching_h)[some],
+            line=np.where(new, effects.index[some], NONE),
+            zone=effects.interrupted[row],
+            alone=sparse_rows(own, graph.n_sections),
+            part_fault=of,
             below=below,
-            ties=_existing_ties(net, grid, set(candidate_lines)),
+            waiting=waiting,
+            tied=np.asarray((below * waiting).sum(axis=1) == 0),
         )
 
+    def demand(self, buses: Array, mw: Array) -> Array:
+        """Return (section,) the sum of `mw` at `buses`."""
+        section = self.graph.section_of(buses)
+        fed = section >= 0
+        return np.bincount(section[fed], np.asarray(mw)[fed], minlength=self.graph.n_sections)
+
     def reached_by(self, a: int, b: int) -> Array:
-        """Return (branch,) True where a tie between nodes `a` and `b` ends below the branch."""
-        crossing: Array = self.below[:, a] ^ self.below[:, b]
-        return crossing
+        """Return (part,) True where a tie between buses `a` and `b` brings the part back."""
+        one, two = self.graph.section_of([a, b])
+        inside = [_column(self.below, section) for section in (one, two)]
+        fed = [~_column(self.waiting, section) for section in (one, two)]
+        reached: Array = (inside[0] & fed[1]) | (inside[1] & fed[0])
+        return reached
+
+    def within(self, bus: int) -> Array:
+        """Return (part,) True where `bus` is in the part."""
+        return _column(self.below, int(self.graph.section_of([bus])[0]))
+
+    def waiting_mwh(self, demand_mw: Array) -> Array:
+        """Return (part,) the energy per fault that a part waits for after switching, MWh."""
+        waiting: Array = self.outage_h[self.part_fault] * (self.below @ demand_mw)
+        return waiting
+
+    def certain_mwh(self, demand_mw: Array) -> Array:
+        """Return (fault,) the energy per fault that nothing brings back, MWh."""
+        switching = self.switching_h * (self.zone @ demand_mw)
+        certain: Array = switching + self.outage_h * (self.alone @ demand_mw)
+        return certain
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reserve:
-    """Stored energy at a node that is kept for islands, MWh after losses, and its power, MW."""
+    """Stored energy at a bus that is kept for islands, MWh after losses, and its power, MW."""
 
-    node: int
+    bus: int
     energy_mwh: float
     power_mw: float
 
@@ -87,119 +167,100 @@ def energy_not_served(
     demand_mw: Array,
     ties: Iterable[tuple[int, int]] = (),
     reserves: Iterable[Reserve] = (),
+    built_lines: Iterable[int] = (),
 ) -> Array:
-    """Return the expected energy not served by faults of each branch (branch,), MWh/a.
+    """Return the expected energy not served by each fault (fault,), MWh/a.
 
     Parameters
     ----------
     faults : Faults
-    demand_mw : (node,) of float
-        Average demand.
-    ties : iterable of (node, node)
+    demand_mw : (section,) of float
+        Average demand (`Faults.demand`).
+    ties : iterable of (bus, bus)
         Beside those that exist.
     reserves : iterable of Reserve
+    built_lines : iterable of int
+        Candidate lines whose own faults count.
     """
-    waiting = faults.outage_h * (faults.below @ demand_mw)
-    served = np.zeros_like(waiting)
-    for a, b in (*faults.ties, *ties):
+    waiting = faults.waiting_mwh(demand_mw)
+    served = np.where(faults.tied, waiting, 0.0)
+    for a, b in ties:
         served = np.where(faults.reached_by(a, b), waiting, served)
     held = list(reserves)
-    energy = sum((faults.below[:, r.node] * r.energy_mwh for r in held), np.zeros_like(waiting))
-    power = sum((faults.below[:, r.node] * r.power_mw for r in held), np.zeros_like(waiting))
-    served = np.minimum(waiting, served + np.minimum(energy, faults.outage_h * power))
-    lost: Array = faults.rate * (faults.switching_h * (faults.zone @ demand_mw) + waiting - served)
+    energy = sum((faults.within(r.bus) * r.energy_mwh for r in held), np.zeros_like(waiting))
+    power = sum((faults.within(r.bus) * r.power_mw for r in held), np.zeros_like(waiting))
+    carried = np.minimum(energy, faults.outage_h[faults.part_fault] * power)
+    served = np.minimum(waiting, served + carried)
+    happens = np.isin(faults.line, [NONE, *built_lines])
+    left = np.bincount(faults.part_fault, waiting - served, minlength=len(faults.rate))
+    lost: Array = faults.rate * happens * (faults.certain_mwh(demand_mw) + left)
     return lost
 
 
-def _branch_rates(net: Any, grid: GridData) -> tuple[Array, Array, Array]:
-    """Return rate (1/a), switching and repair time (h) per branch."""
-    line_rate = extension(net, "line", "failure_rate_per_km_year") * net.line.length_km
-    tables = {
-        "line": (
-            line_rate,
-            extension(net, "line", "switching_time_h"),
-            extension(net, "line", "repair_time_h"),
-        ),
-        "trafo": (
-            extension(net, "trafo", "failure_rate_per_year"),
-            extension(net, "trafo", "switching_time_h"),
-            extension(net, "trafo", "repair_time_h"),
-        ),
-    }
-    rate, switching, repair = (np.zeros(grid.n_branches) for _ in range(3))
-    members = np.bincount(grid.branch_of, minlength=grid.n_branches)
-    for element, row, b in zip(
-        grid.branches.element, grid.branches.index, grid.branch_of, strict=True
-    ):
-        if element not in tables:
-            continue
-        one_rate, one_switching, one_repair = (float(c.loc[row]) for c in tables[element])
-        # a parallel element takes over once the faulty one is switched off
-        one_repair = one_switching if members[b] > 1 else one_repair
-        total = rate[b] + one_rate
-        if total > 0:
-            switching[b] = (rate[b] * switching[b] + one_rate * one_switching) / total
-            repair[b] = (rate[b] * repair[b] + one_rate * one_repair) / total
-        rate[b] = total
-    return rate, switching, repair
+def add_reliability(
+    m: Any, faults: Faults, demand_mw: Array, candidates: Candidates, limit_mwh_per_year: float
+) -> None:
+    """Add what is served after faults (2)-(4), and EENS (1) as an expression, MWh/a, to `m`.
+
+    `m` has ``units[candidate]``; a finite limit is a constraint.
+    """
+    c, waiting, rate = candidates, faults.waiting_mwh(demand_mw), faults.rate[faults.part_fault]
+    outage = faults.outage_h[faults.part_fault]
+    m.PART = pyo.RangeSet(0, len(waiting) - 1)
+    m.served = pyo.Var(m.PART, bounds=lambda _, b: (0.0, float(waiting[b])))
+    m.carried = pyo.Var(m.PART, bounds=lambda _, b: (0.0, float(waiting[b])))
+    reach = {k: faults.reached_by(*ends) for k, ends in enumerate(c.ends) if ends is not None}
+    inside = {int(k): faults.within(int(c.bus[k])) for k in c.storage_of}
+
+    def served_by_ties_and_reserves(_: Any, b: int) -> Any:
+        near = [k for k in reach if reach[k][b]]
+        coefs = [1.0, -1.0, *[-float(waiting[b])] * len(near)]
+        variables = [m.served[b], m.carried[b], *(m.units[k] for k in near)]
+        return linear(coefs, variables) <= float(waiting[b] * faults.tied[b])
+
+    def reserve(rating: Array, hours: Array) -> Any:
+        def limit(_: Any, b: int) -> Any:
+            own = [k for k in inside if inside[k][b]]
+            coefs = [1.0, *(-float(rating[k] * hours[b]) for k in own)]
+            return linear(coefs, [m.carried[b], *(m.units[k] for k in own)]) <= 0.0
+
+        return pyo.Constraint(m.PART, rule=limit)
+
+    m.served_by_ties_and_reserves = pyo.Constraint(m.PART, rule=served_by_ties_and_reserves)
+    m.reserve_energy = reserve(c.reserve_mwh, np.ones_like(outage))
+    m.reserve_power = reserve(c.unit_p_mw, outage)
+    certain = faults.rate * faults.certain_mwh(demand_mw)
+    constant = float(certain[faults.line == NONE].sum() + rate @ waiting)
+    new = [(k, float(certain[faults.line == c.line[k]].sum())) for k in reach]
+    m.eens = pyo.Expression(
+        expr=linear(
+            [*(-float(r) for r in rate), *(mwh for _, mwh in new)],
+            [*(m.served[b] for b in m.PART), *(m.units[k] for k, _ in new)],
+            constant,
+        )
+    )
+    if np.isfinite(limit_mwh_per_year):
+        m.eens_limit = pyo.Constraint(expr=m.eens <= limit_mwh_per_year)
 
 
-def _below(grid: GridData) -> Array:
-    below = np.zeros((grid.n_branches, grid.n_nodes), dtype=bool)
-    into = {int(node): k for k, node in enumerate(grid.tree.child)}
-    for k in reversed(range(grid.n_branches)):
-        below[k, grid.tree.child[k]] = True
-        above = into.get(int(grid.tree.parent[k]))
-        if above is not None:
-            below[above] |= below[k]
-    return below
+def _column(matrix: Any, column: int) -> Array:
+    found: Array = matrix[:, [column]].toarray().ravel()
+    return found
 
 
-def _breakers(net: Any, grid: GridData) -> Array:
-    """Return (branch,) True where a breaker stands at the upper end of the branch."""
-    at_source: Array = np.isin(grid.tree.parent, grid.source_node)
-    breaking = net.switch[
-        (net.switch.type == "CB").to_numpy(bool) & net.switch.closed.to_numpy(bool)
-    ]
-    kinds = {"l": "line", "t": "trafo"}
-    placed = {
-        (kinds[et], int(row), int(bus))
-        for et, row, bus in breaking[["et", "element", "bus"]].itertuples(index=False)
-        if et in kinds
-    }
-    upper = grid.node_bus[grid.tree.parent[grid.branch_of]]
-    for element, row, a, b, k, top in zip(
-        grid.branches.element,
-        grid.branches.index,
-        grid.branches.from_bus,
-        grid.branches.to_bus,
-        grid.branch_of,
-        upper,
-        strict=True,
-    ):
-        ends = [int(bus) for bus in (a, b) if grid.bus_node[int(bus)] == grid.bus_node[int(top)]]
-        if any((element, int(row), bus) in placed for bus in ends):
-            at_source[k] = True
-    return at_source
-
-
-def _protecting(grid: GridData, breakers: Array) -> Array:
-    """Return for each branch the branch with the next breaker upstream."""
-    into = {int(node): k for k, node in enumerate(grid.tree.child)}
-    guard = np.empty(grid.n_branches, dtype=np.int64)
-    for k in range(grid.n_branches):
-        guard[k] = k if breakers[k] else guard[into[int(grid.tree.parent[k])]]
-    return guard
-
-
-def _existing_ties(net: Any, grid: GridData, candidates: set[int]) -> tuple[tuple[int, int], ...]:
-    """Return the end nodes of in-service lines that only an open switch keeps from carrying."""
-    opened = net.switch[(net.switch.et == "l").to_numpy(bool) & ~net.switch.closed.to_numpy(bool)]
-    rows = sorted({int(row) for row in opened.element} - candidates)
-    ties = []
-    for row in rows:
-        line = net.line.loc[row]
-        ends = grid.nodes_of(np.array([line.from_bus, line.to_bus]))
-        if line.in_service and (ends >= 0).all() and ends[0] != ends[1]:
-            ties.append((int(ends[0]), int(ends[1])))
-    return tuple(ties)
+def _parts(
+    graph: FaultGraph, effects: FaultEffects, row: Array, *, skip: Array
+) -> tuple[Array, Any]:
+    """Return fault (part,) and sections (part, section) of what each fault cuts off behind it."""
+    n = graph.n_sections
+    a, b = graph.section[graph.a[graph.closed]], graph.section[graph.b[graph.closed]]
+    links = csr_array((np.ones(len(a), dtype=np.int8), (a, b)), shape=(n, n))
+    of_row: dict[int, list[Array]] = {}
+    for r in np.unique(row[~skip]).tolist():
+        behind = members(effects.cut_off, r)
+        behind = behind[behind != effects.section[r]]
+        inside = links[behind][:, behind] if len(behind) else links[:0, :0]
+        component = connected_components(inside, directed=False)[1]
+        of_row[r] = [behind[component == k] for k in np.unique(component)]
+    pairs = [(f, part) for f, r in enumerate(row) if not skip[f] for part in of_row[int(r)]]
+    return np.array([f for f, _ in pairs], dtype=np.int64), sparse_rows([p for _, p in pairs], n)

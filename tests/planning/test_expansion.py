@@ -13,7 +13,7 @@ import pyomo.environ as pyo
 import pytest
 import xarray as xr
 
-from planning import plan_network, profiles_with_plan
+from planning import plan_network, profiles_with_plan, reliability_indices
 from planning.expansion import ExpansionData, build
 from planning.reliability import Faults, energy_not_served
 from pp_p2p import (
@@ -122,22 +122,55 @@ def test_reliability_of_the_built_net_is_the_plans(study: tuple[Any, xr.Dataset]
     net, days = study
     ds = plan_network(net, days, eens_limit_mwh_per_year=5.0, solver=TIGHT)
     built = write_back(net, ds)
-    grid = GridData.from_net(net)
-    demand = np.zeros(grid.n_nodes)
     weight = days["weight"] / days["weight"].sum() / days.sizes["hour"]
     mean = (days["load_p_mw"] * weight).sum(("day", "hour")).to_numpy()
-    np.add.at(demand, grid.nodes_of(net.load.bus.to_numpy()), mean)
+    faults = Faults.from_net(net)
+    demand = faults.demand(net.load.bus, mean)
     reserves = []
     for table, row in built.values():
         if table == "storage":
             from planning.reliability import Reserve
 
             s = net.storage.loc[row]
-            node = grid.bus_node[int(s.bus)]
             after_losses = s.min_e_mwh * s.discharge_efficiency_percent / 100.0
-            reserves.append(Reserve(node=node, energy_mwh=after_losses, power_mw=s.max_p_mw))
-    lost = energy_not_served(Faults.from_net(net, grid), demand, reserves=reserves).sum()
+            reserves.append(Reserve(bus=int(s.bus), energy_mwh=after_losses, power_mw=s.max_p_mw))
+    lost = energy_not_served(faults, demand, reserves=reserves).sum()
     assert lost == pytest.approx(float(ds["eens_mwh_per_year"].sel(case="plan")), rel=1e-9)
+
+
+@pytest.mark.parametrize("isolators", ["every_branch", "switches"])
+def test_indices_of_the_built_net_are_the_plans(
+    feeder: Any, make_days: MakeDays, isolators: Any
+) -> None:
+    """The plan and `reliability_indices` are one model: a tie that fails too, and devices."""
+    for bus, line in ((1, 1), (2, 2), (3, 3)):
+        pp.create_switch(feeder, bus, line, et="l", type="CB" if bus == 2 else "LBS")
+    tie = pp.create_line_from_parameters(feeder, 0, 4, 2.0, 0.3, 0.3, 0.0, 1.0, in_service=False)
+    set_line_reliability(
+        feeder, failure_rate_per_km_year=0.2, repair_time_h=6.0, switching_time_h=1.0
+    )
+    create_candidate(feeder, 0, technology="line", line=tie, capex_eur_per_unit=1e5)
+    days = make_days(feeder)
+    before = float(reliability_indices(feeder, days, isolators=isolators)["eens_mwh_per_year"])
+    limit = 0.9 * before
+    ds = plan_network(
+        feeder,
+        days,
+        eens_limit_mwh_per_year=limit,
+        value_of_lost_load_eur_per_mwh=1e3,  # so that the model serves all it can
+        isolators=isolators,
+    )
+    write_back(feeder, ds)
+    after = float(reliability_indices(feeder, days, isolators=isolators)["eens_mwh_per_year"])
+    assert ds["units"].to_numpy().tolist() == [1]
+    assert after <= limit
+    np.testing.assert_allclose(ds["eens_mwh_per_year"], [before, after], rtol=1e-9)
+    assert ds.attrs["eens_model_mwh_per_year"] == pytest.approx(after, rel=1e-6)
+
+
+def test_unknown_isolators_are_refused(study: tuple[Any, xr.Dataset]) -> None:
+    with pytest.raises(InvalidInput, match="isolators"):
+        plan_network(*study, isolators="some")
 
 
 def test_tighter_limit_never_costs_less_and_a_wider_choice_never_more(

@@ -9,7 +9,7 @@ import pandapower as pp
 import pytest
 
 from planning.reliability import Faults, Reserve, energy_not_served
-from pp_p2p import GridData, set_line_reliability, set_trafo_reliability
+from pp_p2p import set_line_reliability, set_trafo_reliability
 
 RATE, REPAIR, SWITCHING = 0.1, 5.0, 1.0
 
@@ -23,9 +23,9 @@ def faulty(feeder: Any) -> Any:
 
 
 def _eens(net: Any, demand: float = 1.0, **extra: Any) -> float:
-    grid = GridData.from_net(net)
-    mw = np.where(np.isin(grid.node_bus, net.load.bus), demand, 0.0)
-    return float(energy_not_served(Faults.from_net(net, grid), mw, **extra).sum())
+    faults = Faults.from_net(net)
+    mw = faults.demand(net.load.bus, np.full(len(net.load), demand))
+    return float(energy_not_served(faults, mw, **extra).sum())
 
 
 def test_feeder_without_ties_is_rule_r1(faulty: Any) -> None:
@@ -35,40 +35,34 @@ def test_feeder_without_ties_is_rule_r1(faulty: Any) -> None:
 
 
 def test_tie_at_the_end_leaves_only_switching_time(faulty: Any) -> None:
-    grid = GridData.from_net(faulty)
-    root, end = grid.bus_node[0], grid.bus_node[4]
     # a tie from the source to the last bus re-supplies everything below any fault
-    assert _eens(faulty, ties=[(root, end)]) == pytest.approx(4 * 4 * RATE * SWITCHING)
+    assert _eens(faulty, ties=[(0, 4)]) == pytest.approx(4 * 4 * RATE * SWITCHING)
 
 
 def test_existing_open_tie_counts_and_a_candidate_does_not(faulty: Any) -> None:
     tie = pp.create_line_from_parameters(faulty, 0, 4, 1.0, 0.3, 0.3, 0.0, 1.0)
     pp.create_switch(faulty, 0, tie, et="l", closed=False)
-    grid = GridData.from_net(faulty)
-    assert Faults.from_net(faulty, grid).ties == ((grid.bus_node[0], grid.bus_node[4]),)
-    assert Faults.from_net(faulty, grid, [tie]).ties == ()
+    assert Faults.from_net(faulty).tied.tolist() == [True] * 4
+    assert Faults.from_net(faulty, [tie]).tied.tolist() == [False] * 4
 
 
 def test_reserve_carries_as_much_as_energy_and_power_allow(faulty: Any) -> None:
-    grid = GridData.from_net(faulty)
-    end = grid.bus_node[4]
     alone = _eens(faulty)
     # 2 MWh and 1 MW below all four lines: each fault (4 h beyond switching) is served 2 MWh
-    energy = [Reserve(node=end, energy_mwh=2.0, power_mw=1.0)]
+    energy = [Reserve(bus=4, energy_mwh=2.0, power_mw=1.0)]
     assert alone - _eens(faulty, reserves=energy) == pytest.approx(4 * RATE * 2.0)
     # 0.1 MW serves 0.4 MWh in those 4 h
-    power = [Reserve(node=end, energy_mwh=2.0, power_mw=0.1)]
+    power = [Reserve(bus=4, energy_mwh=2.0, power_mw=0.1)]
     assert alone - _eens(faulty, reserves=power) == pytest.approx(4 * RATE * 0.4)
     # more than enough serves exactly what waits
-    plenty = [Reserve(node=end, energy_mwh=1e3, power_mw=1e3)]
+    plenty = [Reserve(bus=4, energy_mwh=1e3, power_mw=1e3)]
     assert _eens(faulty, reserves=plenty) == pytest.approx(4 * 4 * RATE * SWITCHING)
 
 
 def test_breaker_confines_the_interruption(faulty: Any) -> None:
     pp.create_switch(faulty, 2, 2, et="l", closed=True, type="CB")  # at the head of line 2-3
-    grid = GridData.from_net(faulty)
-    faults = Faults.from_net(faulty, grid)
-    interrupted = faults.zone[:, grid.nodes_of(np.array([1, 2, 3, 4]))].sum(axis=1)
+    faults = Faults.from_net(faulty)
+    interrupted = faults.zone[:, faults.graph.section_of([1, 2, 3, 4])].sum(axis=1)
     assert interrupted.tolist() == [4, 4, 2, 2]
 
 
@@ -101,8 +95,7 @@ def test_no_failures_no_loss(feeder: Any) -> None:
 
 
 def test_more_ties_never_raise_it(faulty: Any) -> None:
-    nodes = range(5)
     base = _eens(faulty)
-    for a in nodes:
+    for a in range(5):
         for b in range(a + 1, 5):
             assert _eens(faulty, ties=[(a, b)]) <= base + 1e-12
