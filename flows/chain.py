@@ -18,6 +18,8 @@ import xarray as xr
 from flows.profiles import read_profiles
 from flows.study import Study
 from flows.study_net import build_net
+from flows.study_text import StudyText
+from pp_p2p.errors import InvalidInput
 from pp_p2p.names import DAY, HOUR, TIME
 from pp_p2p.version import __version__
 
@@ -69,13 +71,22 @@ def choose_days(study: Study, inputs: Inputs) -> xr.Dataset:
     from clustering import typical_days
 
     chosen = study.typical_days
-    return typical_days(
-        inputs.profiles,
-        n_days=chosen.n_days,
-        representative=chosen.representative,
-        keep_energy=chosen.keep_energy,
-        extreme_days=chosen.extreme_days,
-    )
+    try:
+        return typical_days(
+            inputs.profiles,
+            n_days=chosen.n_days,
+            representative=chosen.representative,
+            keep_energy=chosen.keep_energy,
+            extreme_days=chosen.extreme_days,
+        )
+    except InvalidInput as error:
+        text = StudyText(study.file, study.text)
+        raise InvalidInput(
+            text.finding(("typical_days", one.table), one.rule, one.mend)
+            if one.table in type(chosen).model_fields
+            else one
+            for one in error.findings
+        ) from error
 
 
 def plan_stage(study: Study, inputs: Inputs, days: xr.Dataset) -> xr.Dataset:
@@ -193,6 +204,7 @@ def _joined(results: list[xr.Dataset], days: xr.Dataset) -> xr.Dataset:
     statuses = {r.attrs["status"] for r in results}
     attrs["relaxation"] = "inexact" if inexact else "exact"
     attrs["status"] = "optimal" if statuses == {"optimal"} else "feasible"
+    attrs["termination"] = ", ".join(dict.fromkeys(r.attrs["termination"] for r in results))
     attrs["seconds"] = sum(r.attrs["seconds"] for r in results)
     attrs["iterations"] = sum(r.attrs["iterations"] for r in results)
     hashes = "".join(r.attrs["input_hash"] for r in results)

@@ -22,7 +22,8 @@ app = typer.Typer(
     name="pp-p2p",
     help=(
         "Plan and trade in a distribution network.\n\n"
-        "Start with `pp-p2p init study.toml`, change what you like, then `pp-p2p run study.toml`. "
+        "Start with `pp-p2p init study.toml`, change what you like (`pp-p2p reference` lists every "
+        "key), then `pp-p2p run study.toml`. "
         "Exit code 0: done; 2: the input is wrong; 3: there is no solution."
     ),
     no_args_is_help=True,
@@ -78,14 +79,21 @@ def solvers() -> None:
     """List the solvers: what is here, what each can solve, how to get the rest."""
     from pp_p2p.solve.available import list_solvers
 
-    table = Table("solver", "version", "solves", "for", "get it with")
-    for found in list_solvers():
-        solves = ", ".join(found.entry.solves) or "-"
-        install = "" if found.version else found.entry.install
+    table = Table("solver", "version", "licence", "solves here")
+    found = list_solvers()
+    for solver in found:
+        solves = ", ".join(solver.entry.solves) if solver.usable or not solver.version else "-"
         table.add_row(
-            found.entry.name, found.version or "missing", solves, found.entry.doc, install
+            solver.entry.name,
+            solver.version or "missing",
+            solver.licence or ("free" if solver.version else ""),
+            solves,
         )
     out.print(table)
+    for solver in found:
+        out.print(f"[bold]{solver.entry.name}[/bold]: {solver.entry.doc}", soft_wrap=True)
+        if solver.mend:
+            out.print(f"    get it, or more of it: {solver.mend}", soft_wrap=True, highlight=False)
 
 
 @app.command()
@@ -104,6 +112,22 @@ def init(
         )
     write_text(path, study_template())
     out.print(f"wrote {path}; run it with: pp-p2p run {path}", soft_wrap=True)
+
+
+@app.command()
+def reference(
+    output: Annotated[
+        Path | None, typer.Option(help="Markdown file; by default it is printed.")
+    ] = None,
+) -> None:
+    """List every key of a study file: value, unit, default, meaning."""
+    from flows.chain import write_text
+    from flows.study_reference import study_reference
+
+    if output is None:
+        out.print(study_reference(), markup=False, soft_wrap=True, end="")
+    else:
+        out.print(f"wrote {write_text(output, study_reference())}", soft_wrap=True)
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ class KeyFigures:
             capex=float(plan["capex_eur"].sum()),
             eens_nothing=float(eens.sel(case="nothing")),
             eens_plan=float(eens.sel(case="plan")),
-            eens_computed=bool(plan.attrs.get("eens_computed", 1)),
+            eens_computed=eens_computed(plan),
             n_built=int((plan["units"] > 0).sum()),
             confirmed={s: tree[s].attrs.get("relaxation") == "exact" for s in STAGES},
         )
@@ -79,6 +79,11 @@ class KeyFigures:
             way = "falls" if self.eens_plan < self.eens_nothing else "rises"
             energy = f"energy not served {way} from {was} to {now} MWh/a"
         return f"Building {built} costs {cost} a year instead of {before}; {energy}."
+
+
+def eens_computed(plan: xr.Dataset) -> bool:
+    """Return whether failure rates were given; without any there is no energy not served."""
+    return bool(plan.attrs.get("eens_computed", 1))
 
 
 def built_text(plan: xr.Dataset) -> str:
@@ -125,9 +130,10 @@ def trade_per_year(tree: xr.DataTree) -> xr.Dataset:
     -------
     Dataset
         Over ``participant``: ``cost_alone_eur``, ``cost_eur``, ``payment_eur``, ``saving_eur``,
-        ``fee_eur``, ``sold_mwh``, ``bought_mwh`` and ``average_price_eur_per_mwh``: payment per
-        MWh of net trade, NaN where trade runs both ways and a price would say nothing; each
-        ``operator_*`` of the first four as a scalar; ``gain_eur``.
+        ``fee_eur``, ``sold_mwh``, ``bought_mwh``, ``net_mwh`` (bought less sold) and
+        ``average_price_eur_per_mwh``: payment per MWh of net trade, NaN where trade runs both
+        ways and a price would say nothing; each ``operator_*`` of the first four as a scalar;
+        ``gain_eur``.
     """
     trade = tree["trade"].to_dataset()
     weight, energy = trade["weight"], per_year(traded_mwh(tree), trade["weight"])
@@ -137,6 +143,7 @@ def trade_per_year(tree: xr.DataTree) -> xr.Dataset:
     ds["sold_mwh"] = (PARTICIPANT, energy.sum("buyer").to_numpy())
     ds["bought_mwh"] = (PARTICIPANT, energy.sum("seller").to_numpy())
     net, gross = ds["bought_mwh"] - ds["sold_mwh"], ds["bought_mwh"] + ds["sold_mwh"]
+    ds["net_mwh"] = net
     defined = (np.abs(net) >= PRICE_SHARE * gross) & (gross > 0)
     ds["average_price_eur_per_mwh"] = ds["payment_eur"].where(defined) / net.where(defined)
     return ds

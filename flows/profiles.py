@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from flows.profile_keys import missing_column
 from flows.profiles_file import read_csv, stamp_findings, step_hours
 from flows.study import Study, profiles_path
 from pp_p2p.errors import Finding, raise_if_any
@@ -71,7 +72,7 @@ def read_profiles(
         [
             *who.findings,
             *stamp_findings(frame, path, study.profiles.year),
-            *_column_findings(frame, path, who),
+            *_column_findings(frame, path, study, who),
         ]
     )
     values = {
@@ -136,7 +137,9 @@ def _dealt(
     return profiles, without
 
 
-def _column_findings(frame: pd.DataFrame, path: Path, who: _Assignment) -> Iterator[Finding]:
+def _column_findings(
+    frame: pd.DataFrame, path: Path, study: Study, who: _Assignment
+) -> Iterator[Finding]:
     """Yield what is wrong with the columns that are used; the others do not matter."""
 
     def finding(
@@ -150,10 +153,7 @@ def _column_findings(frame: pd.DataFrame, path: Path, who: _Assignment) -> Itera
     reactive = [q for q in (_q_of(column) for column in loads) if q in frame]
     for column in [*loads, *reactive, *feed_in]:
         if column not in frame:
-            mend = (
-                f"choose a profile that the file has ({_alike(frame, column)}), or add the column"
-            )
-            yield finding(column, "there is no such column", mend)
+            yield from missing_column(frame, path, study, column)
             continue
         numbers = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=float)
         if (wrong := ~np.isfinite(numbers)).any():
@@ -164,14 +164,6 @@ def _column_findings(frame: pd.DataFrame, path: Path, who: _Assignment) -> Itera
             yield finding(column, rule, "divide by the installed power", wrong)
         elif column in loads and not (numbers.max() > 0):
             yield finding(column, "the profile never is above 0", "choose another one")
-
-
-def _alike(frame: pd.DataFrame, column: str) -> str:
-    """Return the profiles of the file that could stand where `column` was asked for."""
-    names = [str(name) for name in frame if not str(name).endswith("_qload")]
-    if column.endswith("_pload"):
-        return ", ".join(n.removesuffix("_pload") for n in names if n.endswith("_pload"))
-    return ", ".join(n for n in names if not n.endswith("_pload"))
 
 
 def _no_feed_in(numbers: Array) -> npt.NDArray[np.bool_]:

@@ -50,7 +50,7 @@ def _stamps(text: pd.Series[Any], path: Path) -> pd.DatetimeIndex:
 
 
 def stamp_findings(frame: pd.DataFrame, path: Path, year: int | None) -> Iterator[Finding]:
-    """Yield what is wrong with the stamps: uneven, incomplete days, not all of `year`."""
+    """Yield what is wrong with the stamps: doubled, uneven, incomplete days, not all of `year`."""
     stamps = pd.DatetimeIndex(frame.index)
 
     def finding(rule: str, mend: str, rows: Iterable[object] = ()) -> Finding:
@@ -59,6 +59,13 @@ def stamp_findings(frame: pd.DataFrame, path: Path, year: int | None) -> Iterato
     if len(stamps) < 2:
         yield finding("there is one row only", "give at least one whole day")
         return
+    if (twice := stamps.duplicated()).any():
+        rule = "is there more than once"
+        mend = "keep one row of each step; use one clock without daylight saving, as CET or UTC"
+        yield finding(rule, mend, dict.fromkeys(str(stamp) for stamp in stamps[twice]))
+        stamps = stamps[~twice]
+        if len(stamps) < 2:
+            return
     steps = stamps[1:] - stamps[:-1]
     step = pd.Series(steps).mode()[0]
     if (wrong := (steps != step) | (steps <= pd.Timedelta(0))).any():
@@ -67,6 +74,8 @@ def stamp_findings(frame: pd.DataFrame, path: Path, year: int | None) -> Iterato
         mend = "give every step once and in order; use one clock without daylight saving"
         yield finding(rule, mend, rows)
         return
+    if twice.any():
+        return  # how many steps there are is known once each is there once
     if _PER_DAY % step != pd.Timedelta(0) or len(stamps) % (_PER_DAY // step):
         rule = f"{len(stamps)} steps of {step_hours(step):g} h are no whole number of days"
         yield finding(rule, "add or cut rows so that each day is complete")

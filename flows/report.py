@@ -12,6 +12,7 @@ from flows.key_figures import KeyFigures, built_text
 from flows.report_certificates import certificate_section, reading_section, verdict
 from flows.report_page import page, paragraph, text
 from flows.report_trade import trade_section
+from flows.report_voltages import voltage_section
 from pp_p2p.errors import Finding, InvalidInput
 from pp_p2p.results import SCHEMA_VERSION, from_netcdf
 
@@ -86,7 +87,7 @@ def report_html(tree: xr.DataTree) -> str:
         sections.map_section(tree),
         sections.days_section(tree),
         sections.costs_section(tree),
-        sections.voltage_section(tree),
+        voltage_section(tree),
         trade_section(tree),
         certificate_section(tree),
         reading_section(),

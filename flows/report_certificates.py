@@ -9,6 +9,9 @@ import xarray as xr
 from flows.key_figures import NONE, STAGES, KeyFigures, digits, diverged, first_of, whole
 from flows.report_page import folded, paragraph, section, table
 
+MOST_DEVIATION_PU: Final = 1.0
+"""Beyond this a voltage deviation is no number to go by: the replay ended, or has no solution."""
+
 
 def verdict(tree: xr.DataTree, key: KeyFigures) -> str:
     """Return whether the AC power flow confirms plan and trade, in plain words."""
@@ -20,7 +23,7 @@ def verdict(tree: xr.DataTree, key: KeyFigures) -> str:
 
     within = (
         f"{digits(VM_TOLERANCE_PU)} p.u. of voltage, {digits(LOSS_TOLERANCE_PERCENT)} % of losses, "
-        f"and a relaxation gap of {GAP_TOLERANCE:.0e} of the largest squared flow"
+        f"and a relaxation gap of {GAP_TOLERANCE:.0e} of the largest squared flow (at least 1 p.u.)"
     )
     if all(key.confirmed.values()):
         return (
@@ -33,12 +36,27 @@ def verdict(tree: xr.DataTree, key: KeyFigures) -> str:
         for stage in STAGES
         if diverged(tree[stage].attrs) != "none"
     )
-    more = f" Hours without a power flow solution: {steps}." if steps else ""
+    more = f" {_deviations(tree, key)}"
+    more += f" Hours without a power flow solution: {steps}." if steps else ""
     return (
         f'<p class="verdict bad"><strong>NOT confirmed by AC power flow: {failing}.'
         f"</strong> At least one hour differs from the power flow by Newton's method by more than "
         f"{within}: read voltages, losses and costs of it as estimates.{more}</p>"
     )
+
+
+def _deviations(tree: xr.DataTree, key: KeyFigures) -> str:
+    """Return the largest voltage deviation of each stage that is not confirmed."""
+    found = {
+        stage: float(tree[stage].attrs["ac_vm_error_pu"])
+        for stage, good in key.confirmed.items()
+        if not good
+    }
+    listed = (
+        f"{'at least 1' if error > MOST_DEVIATION_PU else digits(error, 2)} p.u. in {stage}"
+        for stage, error in found.items()
+    )
+    return f"The largest voltage deviation is {' and '.join(listed)}."
 
 
 def certificate_section(tree: xr.DataTree) -> str:

@@ -55,7 +55,8 @@ figure {{ margin: 8px 0; min-width: 0; break-inside: avoid; }}
 .days {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(min(320px, 100%), 1fr));
   gap: 12px 20px; }}
 .pair {{ display: flex; flex-wrap: wrap; gap: 12px 28px; align-items: start; }}
-.pair > * {{ min-width: 0; max-width: 100%; }} .pair > :last-child {{ flex: 1 1 300px; }}
+.pair > * {{ min-width: 0; max-width: 100%; }} .pair > :last-child {{ flex: 1 1 300px;
+  width: 0; }}
 details {{ margin: 12px 0; }}
 summary {{ cursor: pointer; font-weight: 600; }}
 pre {{ overflow-x: auto; background: #F5F7FA; padding: 12px; border-radius: 6px;
@@ -82,10 +83,28 @@ SCRIPT: Final = """
   var watch = new ResizeObserver(function (entries) {
     entries.forEach(function (entry) {
       var plot = entry.target.querySelector('.js-plotly-plot');
-      if (plot && entry.contentRect.width > 0 && !printing) { Plotly.Plots.resize(plot); }
+      if (plot && entry.contentRect.width > 0 && !printing) {
+        turn(plot, entry.contentRect.width < 520).then(function () {
+          Plotly.Plots.resize(plot);
+        });
+      }
     });
   });
   var printing = false;
+  // A tree that runs to the right runs down where the screen is narrow.
+  function turn(plot, narrow) {
+    var height = plot.layout.meta && plot.layout.meta.height_turned;
+    if (!height || Boolean(plot.turned) === narrow) { return Promise.resolve(); }
+    var back = function (v) { return v === null || isNaN(v) ? null : -v; };
+    var xs = plot._fullData.map(function (t) {
+      return narrow ? Array.from(t.y) : Array.from(t.y, back); });
+    var ys = plot._fullData.map(function (t) {
+      return narrow ? Array.from(t.x, back) : Array.from(t.x); });
+    plot.upright = plot.upright || plot.layout.height;
+    plot.turned = narrow;
+    plot.parentNode.style.height = (narrow ? height : plot.upright) + 'px';
+    return Plotly.update(plot, {x: xs, y: ys}, {height: narrow ? height : plot.upright});
+  }
   document.querySelectorAll('.plot').forEach(function (box) { watch.observe(box); });
   // Plotly draws for the screen's width: on paper the pictures must fit the page instead.
   function fit(width) {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -16,23 +16,20 @@ from flows.key_figures import (
     KeyFigures,
     day_title,
     digits,
+    eens_computed,
     money,
     owner_names,
     span_text,
     trade_per_year,
     whole,
 )
+from flows.limits import limits_sentence
 from flows.report_page import card, figure, paragraph, section, table
 from pp_p2p.names import BUS, CANDIDATE, DAY, LINE
 from pp_p2p.plotting import (
     TECHNOLOGY_SYMBOLS,
-    loading_figure,
     network_figure,
-    voltage_figure,
 )
-
-UNRATED_PERCENT: Final = 1.0
-"""Lines that are never loaded more than this have a rating that only stands for 'none'."""
 
 
 def cards(tree: xr.DataTree, key: KeyFigures) -> str:
@@ -54,7 +51,6 @@ def cards(tree: xr.DataTree, key: KeyFigures) -> str:
         values = [float(a[name]) for a in (plan, trade) if name in a]
         return digits(max(values), 2) if values else NONE
 
-    gap = plan.get("gap")
     return (
         '<div class="cards">'
         + card(
@@ -71,11 +67,7 @@ def cards(tree: xr.DataTree, key: KeyFigures) -> str:
             else "not computed: no failure rates are given",
         )
         + card("Gain of trading", money(gain), f"in {span_text(tree)}, all participants")
-        + card(
-            "Certified gap of the plan",
-            NONE if gap is None else f"{digits(100 * float(gap), 2)} %",
-            f"no plan of this {_model_name(plan)} model, on these typical days, is cheaper by more",
-        )
+        + _gap_card(plan)
         + card("Relaxation gap", f"{worst('relaxation_gap')} p.u.", both("relaxation_gap"))
         + card("AC voltage error", f"{worst('ac_vm_error_pu')} p.u.", both("ac_vm_error_pu"))
         + card(
@@ -83,6 +75,18 @@ def cards(tree: xr.DataTree, key: KeyFigures) -> str:
         )
         + "</div>"
     )
+
+
+def _gap_card(attrs: Mapping[Any, Any]) -> str:
+    """Return how far the plan may be from the best one, as far as that is proven."""
+    gap, ended = attrs.get("gap"), attrs.get("termination") or "a limit"
+    limit = "" if attrs.get("status") == "optimal" else f"; the search ended on {ended}"
+    if gap is None or not np.isfinite(float(gap)):
+        words = f"no bound is proven: a cheaper plan of any size may exist{limit}"
+        return card("Gap of the plan", "not known", words)
+    name = "Gap of the plan, more than asked for" if limit else "Certified gap of the plan"
+    words = f"no plan of this {_model_name(attrs)} model, on these typical days, is cheaper by more"
+    return card(name, f"{digits(100 * float(gap), 2)} %", words + limit)
 
 
 def map_section(tree: xr.DataTree) -> str:
@@ -166,9 +170,10 @@ def costs_section(tree: xr.DataTree) -> str:
     cost = plan["cost_eur_per_year"].transpose("case", "item")
     nothing, planned = (cost.sel(case=case).to_numpy() for case in ("nothing", "plan"))
     names = [ITEM_NAMES.get(str(k), str(k)) for k in cost["item"].to_numpy()]
+    known = [k != "lost_load" or eens_computed(plan) for k in cost["item"].to_numpy()]
     rows: list[tuple[str, ...]] = [
-        (name, whole(a), whole(b), whole(b - a))
-        for name, a, b in zip(names, nothing, planned, strict=True)
+        (name, *(whole(v) for v in (a, b, b - a))) if there else (name, "not computed", NONE, NONE)
+        for name, a, b, there in zip(names, nothing, planned, known, strict=True)
     ]
     totals = (nothing.sum(), planned.sum(), planned.sum() - nothing.sum())
     rows.append(("Total", *(whole(v) for v in totals)))
@@ -179,68 +184,13 @@ def costs_section(tree: xr.DataTree) -> str:
         figure(figures.cost_figure(plan), "costs", alt),
         paragraph(
             "Doing nothing is what the year would cost as the network stands; it is not held to "
-            "voltage and current limits. The plan settles the whole feeder at its supply point, "
-            "while in trading every participant and the operator has a meter of its own: the "
-            "operating costs of the two differ by that.",
+            f"voltage and current limits. {limits_sentence(tree)} The plan settles the whole "
+            "feeder at its supply point, while in trading every participant and the operator has "
+            "a meter of its own: the operating costs of the two differ by that.",
             "note",
         ),
         table("Annual cost, EUR/a", ("Item", "Doing nothing", "Plan", "Difference"), rows, sums=1),
     )
-
-
-def voltage_section(tree: xr.DataTree) -> str:
-    """Return voltages of both cases and the loading of lines."""
-    plan, network = tree["plan"].to_dataset(), tree["network"].to_dataset()
-    cases = [("plan", plan["vm_pu"])]
-    if "vm_nothing_pu" in plan:
-        cases.insert(0, ("doing nothing", plan["vm_nothing_pu"]))
-    rows: list[tuple[str, ...]]
-    rows = [(name, *_extreme(tree, vm, "min"), *_extreme(tree, vm, "max")) for name, vm in cases]
-    low, high = (network[k].to_numpy() for k in ("vm_min_pu", "vm_max_pu"))
-    limits = (
-        f"Limits: {_range_text(low)} to {_range_text(high)} p.u." if np.isfinite(low).any() else ""
-    )
-    head = ("Case", "Lowest, p.u.", "at", "Highest, p.u.", "at")
-    parts = [
-        figure(
-            voltage_figure(plan, network),
-            "voltage",
-            "Lowest to highest voltage of each bus over all typical hours, for both cases.",
-            f"From the lowest to the highest voltage of each bus over all typical hours. {limits}",
-        ),
-        table("Extreme voltages of all typical hours", head, rows, n_text=5),
-    ]
-    loading = plan.get("line_loading_percent")
-    if loading is not None and float(loading.max()) > UNRATED_PERCENT:
-        k = loading.argmax(...)
-        worst = loading.isel(k)
-        parts += [
-            "<h3>Line loading</h3>",
-            figure(
-                loading_figure(loading),
-                "loading",
-                "Highest loading of each line over all typical hours.",
-                f"With the plan; highest: {digits(float(worst))} % on line {int(worst[LINE])}.",
-            ),
-        ]
-    else:
-        parts.append(paragraph("The lines have no rating, so no loading is shown.", "note"))
-    return section("voltages", "Voltages and line loading", *parts)
-
-
-def _extreme(tree: xr.DataTree, vm: xr.DataArray, kind: str) -> tuple[str, str]:
-    where = vm.argmin(...) if kind == "min" else vm.argmax(...)
-    one = vm.isel(where)
-    row = tree["days"][DAY].to_numpy().tolist().index(int(one[DAY]))
-    date = str(tree["days"]["source_day"].to_numpy()[row]) or f"mean day {row + 1}"
-    hour = float(one["hour"])
-    clock = f"{int(hour):02d}:{round(60 * (hour % 1)):02d}"
-    return f"{float(one):.4f}", f"bus {int(one[BUS])}, {date}, {clock}"
-
-
-def _range_text(values: Any) -> str:
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    return f"{low:.3g}" if low == high else f"{low:.3g}…{high:.3g}"
 
 
 def _size(value: Any) -> str:

@@ -51,7 +51,8 @@ def trade_section(tree: xr.DataTree) -> str:
         _participants_table(tree, year, f"Participants, sum over {span}, EUR"),
         _operator_line(year, span),
         paragraph(
-            "A payment is positive where the participant pays. The average price is the payment "
+            "A payment is positive where the participant pays, net trade where it buys more from "
+            "others than it sells to them. The average price is the payment "
             "per MWh of net trade; it is left out where net "
             "trade is under half of gross trade. On a day that is agreed without traded energy the "
             "gain is a joint schedule that lowers losses, which the operator pays for.",
@@ -81,7 +82,7 @@ def trade_section(tree: xr.DataTree) -> str:
 
 def _participants_table(tree: xr.DataTree, money_of: xr.Dataset, caption: str) -> str:
     """Return the money of every participant; sums over days carry prices too."""
-    names, with_price = owner_names(tree), "average_price_eur_per_mwh" in money_of
+    names, with_price = owner_names(tree), "net_mwh" in money_of
     columns = ("cost_alone_eur", "cost_eur", "payment_eur", "saving_eur")
     head = ["Participant", "Cost alone", "Cost after payments", "Payment", "Saving"]
     shown = whole if with_price else _cents
@@ -89,11 +90,13 @@ def _participants_table(tree: xr.DataTree, money_of: xr.Dataset, caption: str) -
     for who in money_of[PARTICIPANT].to_numpy().tolist():
         one = money_of.sel({PARTICIPANT: who})
         row = [names.get(who, str(who)), *(shown(one[k]) for k in columns)]
-        rows.append([*row, digits(float(one["average_price_eur_per_mwh"]))] if with_price else row)
+        if with_price:
+            row += [digits(float(one[k])) for k in ("net_mwh", "average_price_eur_per_mwh")]
+        rows.append(row)
     total = ["All participants", *(shown(money_of[k].sum()) for k in columns)]
-    rows.append([*total, ""] if with_price else total)
+    rows.append([*total, "", ""] if with_price else total)
     if with_price:
-        head.append("Average price, EUR/MWh")
+        head += ["Net trade, MWh", "Average price, EUR/MWh"]
     return table(caption, head, rows, sums=1)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,13 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from flows.study_fields import unit_of_key
+from flows.study_headers import missing_headers
 from flows.study_model import Candidate, Participant, Study, names_a_file
 from flows.study_rules import closest, network_findings, rule_findings
-from flows.study_text import KeyPath, StudyText
+from flows.study_sections import is_array, section_in
+from flows.study_text import KeyPath, StudyText, path_text
 from pp_p2p.errors import Finding, InvalidInput, raise_if_any
-from pp_p2p.names import unit_of
 
 __all__ = [
     "BUILT_IN_PROFILES",
@@ -82,17 +83,20 @@ def load_study(path: str | Path) -> Study:
         mend = 'mend the line; text stands in "quotes", a table starts with [name]'
         raise InvalidInput(Finding(table=file.name, rule=f"no TOML: {error}", mend=mend)) from None
     text = StudyText(file, content)
-    findings = [*rule_findings(raw, text), *_missing_files(raw, text)]
+    rules, files = rule_findings(raw, text), list(_missing_files(raw, text))
     try:
         study = Study.model_validate(raw)
     except ValidationError as error:
         # A list whose items are all wrong is called too short as well: that says nothing new.
         errors = error.errors(include_url=False)
         details = [e for e in errors if e["type"] != "too_short" or not e["input"]]
-        found = _merged([_finding(one, text) for one in details], findings)
+        headers, details = missing_headers(details, text)
+        # Rules read keys by section: they say nothing where a section lacks its header.
+        others = files if headers else [*rules, *files]
+        found = _merged([*headers, *(_finding(one, text) for one in details)], others)
         raise InvalidInput(text.in_order(found)) from None
     study._file, study._text = file.absolute(), content
-    raise_if_any(text.in_order(findings))
+    raise_if_any(text.in_order([*rules, *files]))
     return study
 
 
@@ -159,7 +163,7 @@ def _finding(error: ErrorDetails, text: StudyText) -> Finding:
     if kind == "extra_forbidden":
         return text.finding(path, *_unknown_key(path))
     if kind == "missing":
-        return text.finding(path, *_missing_key(path))
+        return text.finding(path, *_missing_key(path, text))
     if kind == "study":
         return text.finding(path, context["rule"], context["mend"])
     if kind == "literal_error":
@@ -193,15 +197,19 @@ def _unknown_key(path: KeyPath) -> tuple[str, str]:
     return f"unknown {what}", f"{hint}known here: {', '.join(keys)}"
 
 
-def _missing_key(path: KeyPath) -> tuple[str, str]:
+def _missing_key(path: KeyPath, text: StudyText) -> tuple[str, str]:
     key = path[-1]
     model = _model_at(path)
     if model is not None:
         brackets = ("[[", "]]") if _is_array(path) else ("[", "]")
-        needed = ", ".join(k for k, field in model.model_fields.items() if field.is_required())
+        keys = [k for k, field in model.model_fields.items() if field.is_required()]
+        needed = ", ".join([*keys, *getattr(model, "needs_too", ())])
         section = ".".join(str(part) for part in path if isinstance(part, str))
         return "is missing", f"add {brackets[0]}{section}{brackets[1]} with {needed}"
-    return "is missing", f"add {key} = ... ({_description(path)})"
+    mend = f"add {key} = ... ({_description(path)})"
+    if len(path) > 1 and not text.has(path[:-1]):
+        mend = f"write [{path_text(path[:-1])}] and below it {key} = ... ({_description(path)})"
+    return "is missing", mend
 
 
 def _model_at(path: KeyPath) -> type[BaseModel] | None:
@@ -211,21 +219,14 @@ def _model_at(path: KeyPath) -> type[BaseModel] | None:
         if isinstance(part, int):
             continue
         field = model.model_fields.get(part) if model else None
-        model = _section_in(field.annotation) if field else None
+        model = section_in(field.annotation) if field else None
     return model
-
-
-def _section_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    found = (_section_in(argument) for argument in typing.get_args(annotation))
-    return next((section for section in found if section is not None), None)
 
 
 def _is_array(path: KeyPath) -> bool:
     model = _model_at(path[:-1])
     field = model.model_fields.get(str(path[-1])) if model else None
-    return field is not None and typing.get_origin(field.annotation) is tuple
+    return field is not None and is_array(field.annotation)
 
 
 def _description(path: KeyPath) -> str:
@@ -234,14 +235,14 @@ def _description(path: KeyPath) -> str:
         model = _model_at(tuple(names[: end - 1]))
         if model and names[end - 1] in model.model_fields:
             return model.model_fields[names[end - 1]].description or names[end - 1]
-    return "see 'pp-p2p init'"
+    return "see 'pp-p2p reference'"
 
 
 def _unit(path: KeyPath, before: str = " ") -> str:
     """Return the unit of the key at `path` with `before` in front, or an empty text."""
     key = next((part for part in reversed(path) if isinstance(part, str)), "")
-    unit = "%" if "_percent" in key else unit_of(key)
-    return f"{before}{unit}" if unit and unit != "1" else ""
+    unit = unit_of_key(key)
+    return f"{before}{unit}" if unit else ""
 
 
 def _example(kind: str, value: object) -> str:

@@ -8,7 +8,7 @@ a mistake, text is never taken for a number. Rules that need more than one key l
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, PrivateAttr
 
@@ -131,6 +131,9 @@ class PriceWindow(Section):
 class Prices(Section):
     """``[prices]``: what the participants pay and get at the grid, on the clock of the profiles."""
 
+    needs_too: ClassVar[tuple[str, ...]] = ("buy_eur_per_mwh or [[prices.buy_window]]",)
+    """What must be given beside the required keys: `flows.study_rules` holds it."""
+
     sell_eur_per_mwh: ByHour = Field(description="feed-in price: one number or 24")
     buy_eur_per_mwh: ByHour = Field(default=(), description="purchase price: one number or 24")
     buy_window: Annotated[tuple[PriceWindow, ...], Field(strict=False)] = Field(
@@ -166,8 +169,12 @@ class Storage(Section):
 
     p_mw: Positive = Field(description="largest charging and discharging power")
     e_mwh: Positive = Field(description="usable energy")
-    charge_efficiency_percent: Efficiency = Field(default=95.0, description="efficiency")
-    discharge_efficiency_percent: Efficiency = Field(default=95.0, description="efficiency")
+    charge_efficiency_percent: Efficiency = Field(
+        default=95.0, description="energy stored per energy taken"
+    )
+    discharge_efficiency_percent: Efficiency = Field(
+        default=95.0, description="energy fed in per energy taken out"
+    )
     degradation_eur_per_mwh: NonNegative = Field(
         default=0.0, description="wear per MWh charged or discharged"
     )
@@ -183,9 +190,15 @@ class Participant(Section):
     bus: Index = Field(description="pandapower index of its bus")
     load_buses: Indices = Field(default=(), description="the loads at these buses become its own")
     load_profiles: Names = Field(default=(), description="profiles dealt to its loads in turn")
-    max_import_mw: NonNegative | None = Field(default=None, description="none: unlimited")
-    max_export_mw: NonNegative | None = Field(default=None, description="none: unlimited")
-    max_trade_mw: NonNegative | None = Field(default=None, description="none: unlimited")
+    max_import_mw: NonNegative | None = Field(
+        default=None, description="most it may take from the grid; none: unlimited"
+    )
+    max_export_mw: NonNegative | None = Field(
+        default=None, description="most it may feed in; none: unlimited"
+    )
+    max_trade_mw: NonNegative | None = Field(
+        default=None, description="most it may trade with others; none: unlimited"
+    )
     bargaining_power: Positive = Field(default=1.0, description='used where trade says "given"')
     sgen: Annotated[tuple[Sgen, ...], Field(strict=False)] = Field(
         default=(), description="its generators"
@@ -212,15 +225,26 @@ class Candidate(Section):
     capex_eur_per_unit: NonNegative | None = Field(default=None, description="investment per unit")
     capex_eur_per_kw: NonNegative | None = Field(default=None, description="investment per kW")
     capex_eur_per_kwh: NonNegative | None = Field(default=None, description="investment per kWh")
-    fixed_om_eur_per_unit_per_year: NonNegative | None = Field(default=None, description="per unit")
-    fixed_om_percent_per_year: Percent | None = Field(default=None, description="of investment")
+    fixed_om_eur_per_unit_per_year: NonNegative | None = Field(
+        default=None, description="fixed operation and maintenance of one unit"
+    )
+    fixed_om_percent_per_year: Percent | None = Field(
+        default=None, description="the same, as a part of the investment"
+    )
     variable_om_eur_per_mwh: NonNegative = Field(
-        default=0.0, description="per MWh produced; storage: per MWh charged or discharged"
+        default=0.0,
+        description="cost per MWh produced; storage: per MWh charged or discharged",
     )
     lifetime_years: Positive = Field(description="years over which the investment is annualised")
-    charge_efficiency_percent: Efficiency = Field(default=95.0, description="storage only")
-    discharge_efficiency_percent: Efficiency = Field(default=95.0, description="storage only")
-    min_soc_percent: Percent = Field(default=0.0, description="reserve kept for faults")
+    charge_efficiency_percent: Efficiency = Field(
+        default=95.0, description="storage: energy stored per energy taken"
+    )
+    discharge_efficiency_percent: Efficiency = Field(
+        default=95.0, description="storage: energy fed in per energy taken out"
+    )
+    min_soc_percent: Percent = Field(
+        default=0.0, description="storage: part of the energy that is kept for faults"
+    )
     line: Index | None = Field(default=None, description="open row of net.line that may be closed")
 
     @property
@@ -248,8 +272,9 @@ class TypicalDays(Section):
         default=("peak_net_load",), description="days that are kept as they are"
     )
     keep_energy: bool = Field(default=True, description="scale so that annual energy is kept")
-    representative: Literal["medoid", "mean"] = Field(
-        default="medoid", description="a real day of each group, or its mean"
+    representative: Literal["medoid", "mean", "distribution"] = Field(
+        default="medoid",
+        description="a real day of each group, its mean, or a day with the values of all its days",
     )
 
 
@@ -257,7 +282,9 @@ class Planning(Section):
     """``[planning]``: the investment problem."""
 
     interest_rate_percent: NonNegative = Field(description="interest rate of the annuity")
-    budget_eur: NonNegative | None = Field(default=None, description="none: unlimited")
+    budget_eur: NonNegative | None = Field(
+        default=None, description="most to invest; none: unlimited"
+    )
     eens_limit_mwh_per_year: NonNegative | None = Field(
         default=None, description="largest expected energy not supplied; none: no limit"
     )

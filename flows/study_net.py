@@ -13,8 +13,9 @@ from pp_p2p.elements.attributes import (
     set_storage,
     set_trafo_reliability,
 )
-from pp_p2p.elements.create import assign, create_candidate, create_participant
+from pp_p2p.elements.create import create_candidate, create_participant
 from pp_p2p.elements.library import open_net
+from pp_p2p.elements.ownership import assign
 from pp_p2p.elements.validate import validate
 from pp_p2p.errors import InvalidInput, raise_if_any
 from pp_p2p.names import OPERATOR

@@ -51,6 +51,10 @@ class StudyText:
         """Return `findings` by line; those about what the file lacks come last."""
         return sorted(findings, key=lambda one: self._line_of_finding.get(one, 0) or math.inf)
 
+    def has(self, path: KeyPath) -> bool:
+        """Return whether the file has this key or header itself."""
+        return path in self._lines
+
     def line(self, path: KeyPath) -> int:
         """Return the line, from 1, of the key or else of what holds it; 0 where unknown."""
         for end in range(len(path), 0, -1):

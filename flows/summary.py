@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import Any
 
 import xarray as xr
@@ -22,6 +23,7 @@ from flows.key_figures import (
     trade_per_year,
     whole,
 )
+from flows.limits import broken_limits
 from pp_p2p.names import CANDIDATE, PARTICIPANT
 
 WIDTH = 80
@@ -83,6 +85,9 @@ def _costs(tree: xr.DataTree) -> Table:
         _add(table, name, *(f"{v / 1e3:,.1f}".replace(",", " ") for v in values))
 
     for item in plan["item"].to_numpy().tolist():
+        if item == "lost_load" and not key.eens_computed:
+            _add(table, ITEM_NAMES[item], "not computed", "-", "-")
+            continue
         cost = plan["cost_eur_per_year"].sel(item=item)
         row(
             ITEM_NAMES.get(item, item),
@@ -104,13 +109,14 @@ def _trade(tree: xr.DataTree) -> Table:
     table = _table(
         f"Trade over {span_text(tree)}, EUR (agreed on {agreed.sum()} of {agreed.size} days)",
         ("participant",),
-        ("alone", "after payments", "payment", "saving", "sold MWh"),
+        ("alone", "with trade", "payment", "saving", "sold MWh", "net MWh"),
     )
     for who in year[PARTICIPANT].to_numpy().tolist():
         one = year.sel({PARTICIPANT: who})
         money = (whole(one[k]) for k in columns)
-        _add(table, names.get(who, str(who)), *money, digits(float(one["sold_mwh"])))
-    _add(table, "operator", *(whole(year[f"operator_{k}"]) for k in columns), "-")
+        energy = (digits(float(one[k])) for k in ("sold_mwh", "net_mwh"))
+        _add(table, names.get(who, str(who)), *money, *energy)
+    _add(table, "operator", *(whole(year[f"operator_{k}"]) for k in columns), "-", "-")
     return table
 
 
@@ -150,19 +156,27 @@ def _add(table: Table, *cells: Any) -> None:
 
 
 def caveats(tree: xr.DataTree) -> list[str]:
-    """Return what a reader of the tables must know: stages that are not proven or not confirmed."""
+    """Return what a reader of the tables must know.
+
+    Stages that are not proven or not confirmed, and limits that the case they are compared with
+    breaks.
+    """
     lines = []
     for stage in STAGES:
         attrs = tree[stage].attrs
         if attrs.get("status") != "optimal":
-            lines.append(
-                f"{stage}: ended on {attrs.get('termination', 'a limit')} with a gap of "
-                f"{100 * float(attrs['gap']):.2g} %, more than was asked for"
+            gap = float(attrs["gap"])
+            known = (
+                f"a gap of {100 * gap:.2g} %, more than was asked for"
+                if math.isfinite(gap)
+                else "no proven bound"
             )
+            ended = attrs.get("termination", "a limit")
+            lines.append(f"{stage}: ended on {ended} with {known}")
         if attrs.get("relaxation") != "exact":
             lines.append(
                 f"{stage}: not confirmed by AC power flow (voltage error "
                 f"{float(attrs['ac_vm_error_pu']):.2g} p.u., loss error "
                 f"{float(attrs['ac_loss_error_percent']):.2g} %)"
             )
-    return lines
+    return lines + [f"doing nothing: {phrase}" for phrase in broken_limits(tree, "nothing")]

@@ -1,14 +1,27 @@
-"""Pictures of nets and results, as Plotly figures; Plotly is imported when one is drawn."""
+"""Pictures of nets and results, as Plotly figures; Plotly is imported when one is drawn.
+
+`simple_plotly` and `pf_res_plotly` are those of ``pandapower.plotting.plotly`` with participants,
+soft open points, storage and flexible loads; `traces` gives these alone, for a figure of one's
+own. Nothing opens a browser, writes a file or asks a server unless it is told to: tiles of a map
+come with ``on_map=True`` only.
+"""
 
 from __future__ import annotations
 
 from pp_p2p.plotting.bands import loading_figure, voltage_figure
+from pp_p2p.plotting.net_traces import traces
 from pp_p2p.plotting.network_map import TECHNOLOGY_SYMBOLS, investment_text, network_figure
+from pp_p2p.plotting.over_pandapower import pf_res_plotly, simple_plotly
+from pp_p2p.plotting.scene import create_generic_coordinates
 
 __all__ = [
     "TECHNOLOGY_SYMBOLS",
+    "create_generic_coordinates",
     "investment_text",
     "loading_figure",
     "network_figure",
+    "pf_res_plotly",
+    "simple_plotly",
+    "traces",
     "voltage_figure",
 ]

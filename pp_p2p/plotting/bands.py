@@ -58,36 +58,63 @@ def voltage_figure(ds: xr.Dataset, network: xr.Dataset | None = None) -> Any:
     return figure
 
 
-def loading_figure(loading_percent: xr.DataArray) -> Any:
+def loading_figure(
+    loading_percent: xr.DataArray,
+    nothing: xr.DataArray | None = None,
+    limit: xr.DataArray | None = None,
+) -> Any:
     """Draw the highest loading of every line over all steps, %.
 
     Parameters
     ----------
     loading_percent : DataArray
         Over ``line`` and any other dims; NaN where a line has no rating.
+    nothing : DataArray, optional
+        The same where nothing is built: drawn behind, and paler.
+    limit : DataArray, optional
+        Highest loading allowed, over ``line``; 100 % without it.
     """
     import plotly.graph_objects as go
 
-    highest = loading_percent.max([dim for dim in loading_percent.dims if dim != LINE])
-    value, lines = highest.to_numpy(), highest[LINE].to_numpy()
     figure = go.Figure()
-    figure.add_bar(
-        x=np.arange(len(value)),
-        y=value,
-        marker={"color": [RED if v > 100.0 else BLUE for v in value]},
-        customdata=lines,
-        hovertemplate="line %{customdata}: %{y:.1f} %<extra></extra>",
-        showlegend=False,
-    )
-    if np.nanmax(value, initial=0.0) > 60.0:
-        figure.add_hline(y=100.0, line={"color": RED, "width": 1.5, "dash": "dash"})
-    styled(figure, height=300, bargap=0.25, margin={"l": 56, "r": 16, "t": 12, "b": 44})
+    highest = _highest(loading_percent)
+    lines = highest[LINE].to_numpy()
+    allowed = np.full(len(lines), 100.0)
+    if limit is not None:
+        allowed = limit.sel({LINE: lines}).to_numpy()
+    cases = [(highest, "plan" if nothing is not None else "", BLUE, 0.45)]
+    if nothing is not None:
+        cases.insert(0, (_highest(nothing).reindex({LINE: lines}), "doing nothing", PALE, 0.9))
+    for values, name, colour, width in cases:
+        value = values.to_numpy()
+        over = [RED if v > a else colour for v, a in zip(value, allowed, strict=True)]
+        figure.add_bar(
+            x=np.arange(len(value)),
+            y=value,
+            width=width,
+            name=name,
+            marker={
+                "color": over if name != "doing nothing" else colour,
+                "line": {"color": over, "width": 1.5 if name == "doing nothing" else 0},
+            },
+            customdata=lines,
+            hovertemplate=f"line %{{customdata}}: %{{y:.1f}} %<extra>{name}</extra>",
+            showlegend=bool(name),
+        )
+    most = max(float(np.nanmax(values.to_numpy(), initial=0.0)) for values, *_ in cases)
+    if most > 0.6 * np.nanmin(allowed, initial=100.0):
+        _draw_limit(figure, allowed, "limit", "%{y:.3g} %")
+    styled(figure, height=300, barmode="overlay", margin={"l": 56, "r": 16, "t": 36, "b": 44})
     ticks = _few_ticks(len(lines))
     figure.update_xaxes(
         title_text="line", tickvals=ticks, ticktext=[str(k) for k in lines[ticks]], tickangle=0
     )
     figure.update_yaxes(title_text="highest loading, %", rangemode="tozero")
     return figure
+
+
+def _highest(loading: xr.DataArray) -> xr.DataArray:
+    return loading.max([dim for dim in loading.dims if dim != LINE])
 
 
 def _few_ticks(n: int) -> Array:
@@ -97,17 +124,21 @@ def _few_ticks(n: int) -> Array:
 
 
 def _draw_limits(figure: Any, network: xr.Dataset) -> None:
-    x = np.arange(network.sizes[BUS])
     for name, text in (("vm_max_pu", "limits"), ("vm_min_pu", "")):
         values = network[name].to_numpy()
-        if not np.isfinite(values).any():
-            continue
-        figure.add_scatter(
-            x=np.concatenate([[x[0] - 0.5], x, [x[-1] + 0.5]]) if len(x) else x,
-            y=np.concatenate([values[:1], values, values[-1:]]),
-            mode="lines",
-            line={"color": RED, "width": 1.5, "dash": "dash", "shape": "hvh"},
-            name="limits",
-            showlegend=bool(text),
-            hovertemplate="%{y:.3f} p.u.<extra>limit</extra>",
-        )
+        if np.isfinite(values).any():
+            _draw_limit(figure, values, text, "%{y:.3f} p.u.")
+
+
+def _draw_limit(figure: Any, values: Array, name: str, hover: str) -> None:
+    """Draw a limit over all bars; without a `name` it has no entry in the legend."""
+    x = np.arange(len(values))
+    figure.add_scatter(
+        x=np.concatenate([[x[0] - 0.5], x, [x[-1] + 0.5]]) if len(x) else x,
+        y=np.concatenate([values[:1], values, values[-1:]]),
+        mode="lines",
+        line={"color": RED, "width": 1.5, "dash": "dash", "shape": "hvh"},
+        name=name or "limits",
+        showlegend=bool(name),
+        hovertemplate=f"{hover}<extra>limit</extra>",
+    )

@@ -9,8 +9,10 @@ import xarray as xr
 
 from pp_p2p.names import BUS, CANDIDATE, LINE, OPERATOR, PARTICIPANT
 from pp_p2p.network.branches import Array
+from pp_p2p.plotting.sop_traces import Device, Terminal, sop_traces
 from pp_p2p.plotting.style import GREY, INK, PALE, RED, owner_colour, plain, styled
 from pp_p2p.plotting.symbol_places import free_places, spread_apart
+from pp_p2p.plotting.ways import arc, pen_up
 
 Place = dict[int, tuple[float, float]]
 """x and y by bus."""
@@ -42,7 +44,9 @@ def network_figure(network: xr.Dataset, plan: xr.Dataset | None = None) -> Any:
     Returns
     -------
     plotly.graph_objects.Figure
-        With equal scales on both axes. A bus without coordinates is left out.
+        With equal scales on both axes. A bus without coordinates is left out. Where the map is a
+        tree that runs to the right, ``layout.meta["height_turned"]`` is the height, px, that it
+        needs where a narrow page turns it to run down.
     """
     import plotly.graph_objects as go
 
@@ -50,12 +54,17 @@ def network_figure(network: xr.Dataset, plan: xr.Dataset | None = None) -> Any:
     place = _places(network)
     ties = _built_ties(plan)
     _draw_branches(figure, network, place, ties)
+    closed = _segments(network.sel({LINE: network["closed"].to_numpy() > 0}), place)
+    figure.add_traces(sop_traces(_devices(network), place, closed))
     if plan is not None:
         _draw_investments(figure, network, plan, place)
     _draw_buses(figure, network, place)
     hidden = {"visible": False, "showgrid": False, "zeroline": False}
     below = {"y": -0.02, "yanchor": "top", "x": 0.5, "xanchor": "center"}
-    styled(figure, height=600, margin={"l": 8, "r": 8, "t": 24, "b": 8}, legend=below)
+    margin = {"l": 8, "r": 8, "t": 24, "b": 8}
+    styled(figure, height=_height(place), margin=margin, legend=below)
+    if network.attrs.get("layout") == "tree":
+        figure.update_layout(meta={"height_turned": _height_turned(place)})
     figure.update_xaxes(**hidden, automargin=False)
     figure.update_yaxes(**hidden, automargin=False, scaleanchor="x", scaleratio=1)
     return figure
@@ -65,6 +74,38 @@ def _places(network: xr.Dataset) -> Place:
     rows = zip(*(network[k].to_numpy().tolist() for k in (BUS, "x", "y")), strict=True)
     place = {int(k): (x, y) for k, x, y in rows if np.isfinite(x) and np.isfinite(y)}
     return spread_apart(place) if len(place) <= LABELLED_BUSES else place
+
+
+def _height(place: Place) -> int:
+    """Return the height of the picture, px: a flat map needs less."""
+    spans = np.ptp(np.array(list(place.values())), axis=0) if place else np.ones(2)
+    return int(np.clip(180 + 900 * spans[1] / max(spans[0], 1e-12), 300, 600))
+
+
+def _height_turned(place: Place) -> int:
+    steps = np.ptp(np.array(list(place.values()))[:, 0]) if place else 0.0
+    return int(np.clip(420 + 26 * steps, 600, 1400))
+
+
+def _devices(network: xr.Dataset) -> list[Device]:
+    """Return the soft open points of a described net."""
+    if "terminal_bus" not in network:  # stored by an earlier version
+        return []
+    names = dict(zip(network["sop"].to_numpy(), network["sop_name"].to_numpy(), strict=True))
+    rows = list(
+        zip(
+            *(network[f"terminal_{k}"].to_numpy().tolist() for k in ("sop", "bus", "sn_mva")),
+            strict=True,
+        )
+    )
+    found = []
+    for k, name in names.items():
+        title = f"<b>{plain(name or f'soft open point {k}')}</b>"
+        mine = [(bus, f"bus {bus}: {mva:.3g} MVA") for sop, bus, mva in rows if sop == k]
+        terminals = tuple(Terminal(bus=bus, text=f"{title}<br>{text}") for bus, text in mine)
+        text = "<br>".join([title, *(text for _, text in mine)])
+        found.append(Device(text=text, terminals=terminals))
+    return found
 
 
 def _built_ties(plan: xr.Dataset | None) -> dict[int, str]:
@@ -87,7 +128,7 @@ def _draw_branches(figure: Any, network: xr.Dataset, place: Place, ties: dict[in
     )
     for name, rows, style in kinds:
         texts = [f"line {k}" + (f": {plain(ties[k])}" if k in ties else "") for k in lines[rows]]
-        _draw_lines(figure, ends[rows], place, texts, name, style)
+        _draw_lines(figure, ends[rows], place, texts, name, style, bent="dash" in style)
     if network.sizes.get("trafo", 0):
         ends = np.column_stack([network[f"trafo_{side}_bus"].to_numpy() for side in ("hv", "lv")])
         texts = [f"transformer {k}" for k in network["trafo"].to_numpy()]
@@ -102,8 +143,13 @@ def _draw_lines(
     texts: list[str],
     name: str,
     style: dict[str, Any],
+    *,
+    bent: bool = False,
 ) -> None:
-    """Draw branches of one kind as one trace, and unseen points in the middle that tell names."""
+    """Draw branches of one kind as one trace, and unseen points in the middle that tell names.
+
+    `bent` leads them around buses that are in the way.
+    """
     shown = [
         (place[a], place[b], f"{text}<br>bus {a} to bus {b}")
         for (a, b), text in zip(ends.tolist(), texts, strict=True)
@@ -111,12 +157,14 @@ def _draw_lines(
     ]
     if not shown:
         return
-    x = [v for a, b, _ in shown for v in (a[0], b[0], None)]
-    y = [v for a, b, _ in shown for v in (a[1], b[1], None)]
+    buses = np.array(list(place.values()), dtype=float)
+    ways = [arc(a, b, buses) if bent else np.array([a, b]) for a, b, _ in shown]
+    x, y = pen_up(ways)
     figure.add_scatter(x=x, y=y, mode="lines", line=style, name=name, hoverinfo="skip")
+    middle = np.array([way[len(way) // 2] if bent else way.mean(axis=0) for way in ways])
     figure.add_scatter(
-        x=[(a[0] + b[0]) / 2 for a, b, _ in shown],
-        y=[(a[1] + b[1]) / 2 for a, b, _ in shown],
+        x=middle[:, 0],
+        y=middle[:, 1],
         mode="markers",
         marker={"size": 14, "opacity": 0},
         hovertemplate=[f"{text}<extra>{name}</extra>" for _, _, text in shown],

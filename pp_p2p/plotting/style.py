@@ -12,6 +12,7 @@ from typing import Any, Final
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY, YELLOW = "#CC79A7", "#56B4E9", "#F0E442"
 INK, GREY, PALE = "#1F2933", "#7B8794", "#CBD2D9"
+SOP_COLOUR = "#7030A0"
 OWNER_COLOURS: Final = (BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW)
 """Colours of participants, in their order; red is kept for what must be seen."""
 

@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 
 from pp_p2p.network.branches import Array
+from pp_p2p.plotting.ways import along
 
 _DIRECTIONS: Final = 32
 _RADII: Final = (1.0, 1.35)
-_POINTS_PER_LINE: Final = 13
 _APART: Final = 1 / 18
 _ROUNDS: Final = 50
 
@@ -36,9 +36,7 @@ def free_places(
         Of all places around its bus the one that is farthest from everything drawn so far.
     """
     points = np.array(list(place.values()), dtype=float).reshape(-1, 2)
-    along = np.linspace(0.0, 1.0, _POINTS_PER_LINE)[:, None]
-    drawn = [points, *(a + along * (b - a) for a, b in segments.reshape(-1, 2, 2))]
-    obstacles = np.concatenate(drawn)
+    obstacles = np.concatenate([points, along(segments)])
     radius = _radius(points, segments)
     angle = np.arange(_DIRECTIONS) * 2 * np.pi / _DIRECTIONS + np.pi / 4
     ring = np.column_stack([np.cos(angle), np.sin(angle)])

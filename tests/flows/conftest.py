@@ -62,13 +62,15 @@ def network(people: tuple[str, ...] = ("North", "South", "East")) -> xr.Dataset:
             "from_bus": ("line", [0, 1, 2, 2, 3]),
             "to_bus": ("line", [1, 2, 3, 4, 4]),
             "closed": ("line", np.array([1, 1, 1, 1, 0], dtype=np.int8)),
-            "trafo_hv_bus": ("trafo", np.array([], dtype=np.int64)),
-            "trafo_lv_bus": ("trafo", np.array([], dtype=np.int64)),
+            "line_max_loading_percent": ("line", np.full(5, 100.0)),
+            "trafo_max_loading_percent": ("trafo", [100.0]),
+            "trafo_hv_bus": ("trafo", [0]),
+            "trafo_lv_bus": ("trafo", [1]),
             "participant_name": ("participant", np.array(people)),
             "participant_bus": ("participant", [2, 3, 4]),
             "source_bus": ("ext_grid", [0]),
         },
-        coords={"bus": bus, "line": np.arange(5), "participant": np.arange(N_PEOPLE)},
+        coords={"bus": bus, "line": np.arange(5), "trafo": [0], "participant": np.arange(N_PEOPLE)},
     )
 
 
@@ -104,6 +106,9 @@ def plan(*, built: bool, exact: bool) -> xr.Dataset:
             "vm_pu": ((*OVER, "bus"), vm_all),
             "vm_nothing_pu": ((*OVER, "bus"), vm_all - 0.01),
             "line_loading_percent": ((*OVER, "line"), np.full((N_DAYS, 24, 4), 55.0)),
+            "line_loading_nothing_percent": ((*OVER, "line"), np.full((N_DAYS, 24, 4), 60.0)),
+            "trafo_loading_percent": ((*OVER, "trafo"), np.full((N_DAYS, 24, 1), 70.0)),
+            "trafo_loading_nothing_percent": ((*OVER, "trafo"), np.full((N_DAYS, 24, 1), 80.0)),
             "units": ("candidate", units),
             "max_units": ("candidate", [3, 2, 1, 1]),
             "built_p_mw": ("candidate", units * [0.1, 0.2, 0.0, 0.5]),
@@ -122,6 +127,7 @@ def plan(*, built: bool, exact: bool) -> xr.Dataset:
             **DAYS,
             "bus": np.arange(N_BUS),
             "line": np.arange(4),
+            "trafo": [0],
             "candidate": np.arange(4),
             "case": ["nothing", "plan"],
             "item": ["investment", "fixed_om", "purchase", "sale", "variable_om", "lost_load"],
@@ -175,6 +181,7 @@ def trade(*, agreed: bool, exact: bool) -> xr.Dataset:
 def certificate(*, exact: bool) -> dict[str, Any]:
     return {
         "status": "optimal",
+        "termination": "Solved",
         "solver": "clarabel 0.11.1",
         "formulation": "branch_flow",
         "version": "0.1.0",

@@ -177,9 +177,12 @@ BAD_DATA = {
     "a load that is never on": (table().assign(G_pload=0.0), "the profile never is above 0"),
     "no such column": (
         table().drop(columns="G_pload"),
-        "data.csv.G_pload: there is no such column; choose a profile that the file has (H)",
+        "study.toml:11, profiles.load.by_load.7: data.csv has no load profile 'G'; it has: H",
     ),
-    "no such PV": (table().drop(columns="PV"), "choose a profile that the file has (W)"),
+    "no such wind": (
+        table().drop(columns="W"),
+        "study.toml:15, profiles.availability.wind: data.csv has no profile 'W'; it has: PV",
+    ),
     "no time": (table().drop(columns="time"), "there is no column 'time'"),
     "no rows": (table(0), "there are no rows"),
     "one row": (table(1), "there is one row only"),
@@ -188,8 +191,11 @@ BAD_DATA = {
         table().drop(index=10),
         "data.csv.time: row 2016-01-01 11:00:00 the step before is not 1 h as elsewhere",
     ),
-    "a stamp twice": (with_cell("time", 10, "2016-01-01 09:00"), "the step before is not 1 h"),
-    "all stamps alike": (table().assign(time="2016-01-01"), "the step before"),
+    "an hour twice": (
+        pd.concat([table()[:10], table()[9:]]),
+        "data.csv.time: row 2016-01-01 09:00:00 is there more than once; keep one row of each step",
+    ),
+    "all stamps alike": (table().assign(time="2016-01-01"), "is there more than once"),
     "no stamp": (
         with_cell("time", 10, "yesterday"),
         "data.csv.time: row yesterday (row 11) is no time stamp",
@@ -223,8 +229,42 @@ def test_all_findings_come_at_once(tmp_path):
     data = table(47).assign(PV=9.0).drop(columns="W")
     data.loc[3, "H_pload"] = np.nan
     found = "\n".join(findings_of(study_of(tmp_path, data)))
-    for part in ("data.csv.PV", "data.csv.W", "data.csv.H_pload", "47 steps of 1 h"):
+    for part in ("data.csv.PV", "availability.wind", "data.csv.H_pload", "47 steps of 1 h"):
         assert part in found
+
+
+def test_an_hour_twice_and_one_left_out(tmp_path):
+    """The clock is set back and forth."""
+    data = pd.concat([table()[:10], table()[9:30], table()[31:]])
+    twice, left_out = findings_of(study_of(tmp_path, data))
+    assert "2016-01-01 09:00:00 is there more than once" in twice
+    assert "without daylight saving" in twice
+    assert "2016-01-02 07:00:00 the step before is not 1 h" in left_out
+
+
+def test_a_misspelt_profile_is_found_in_the_study_file(tmp_path):
+    """Every key that asks for it is named, with the profile that was meant."""
+    changes = [
+        ('names = ["H"]', 'names = ["Hh"]'),
+        ('name = "A"\nbus = 1', 'name = "A"\nbus = 1\nload_buses = [1]\nload_profiles = ["Hh"]'),
+        ('profile = "PV"', 'profile = "PV1"'),
+    ]
+    load = pd.concat([LOAD, LOAD.rename(index={3: 4, 7: 8}).assign(bus=3)])
+    found = findings_of(study_of(tmp_path, table(), *changes), load=load)
+    assert found == [
+        "study.toml:10, profiles.load.names: data.csv has no load profile 'Hh'; did you mean 'H'? "
+        "it has: H, G",
+        "study.toml:23, participant[0].load_profiles: data.csv has no load profile 'Hh'; did you "
+        "mean 'H'? it has: H, G",
+        "study.toml:27, participant[0].sgen[0].profile: data.csv has no profile 'PV1'; did you "
+        "mean 'PV'? it has: PV, W",
+    ]
+
+
+def test_a_profile_that_the_net_asks_for(tmp_path):
+    study = study_of(tmp_path, table(), ('names = ["H"]\nby_load = { 7 = "G" }', ""))
+    (found,) = findings_of(study, load=LOAD.assign(profile=["G", "J"]))
+    assert found == "net.load.profile: data.csv has no load profile 'J'; it has: H, G"
 
 
 @pytest.fixture(scope="module")

@@ -452,3 +452,44 @@ def test_what_the_net_does_not_have(tmp_path, case33):
     assert "candidate[0].bus: the net has no bus 400" in text
     assert "candidate[2].line: line 3 is in service and closed already" in text
     assert "profiles.load.by_load.77: the net has no load 77" in text
+
+
+HEADERS = {
+    "network": ("study.source", ""),
+    "network.reliability": ("network.failure_rate", "repair_time_h, switching_time_h"),
+    "profiles.availability": ("profiles.load.pv", "(so does wind)"),
+    "prices": ("profiles.availability.buy_eur_per_mwh", "(so does sell_eur_per_mwh)"),
+}
+
+
+@pytest.mark.parametrize("section", HEADERS)
+def test_a_missing_header_is_one_finding(tmp_path, section):
+    key, others = HEADERS[section]
+    path = tmp_path / "study.toml"
+    path.write_text(GOOD.replace(f"[{section}]\n", "", 1), encoding="utf-8")
+    with pytest.raises(InvalidInput) as caught:
+        load_study(path)
+    (found,) = map(str, caught.value.findings)
+    assert f", {key}" in found
+    assert f"belongs to [{section}], whose header is missing" in found
+    assert others in found
+    assert found.endswith(f"write the line [{section}] above it")
+
+
+def test_a_missing_section_says_all_that_it_needs(tmp_path):
+    path = tmp_path / "study.toml"
+    start, end = GOOD.index("[prices]"), GOOD.index("[[participant]]")
+    path.write_text(GOOD[:start] + GOOD[end:], encoding="utf-8")
+    with pytest.raises(InvalidInput) as caught:
+        load_study(path)
+    assert str(caught.value) == (
+        "study.toml, prices: is missing; add [prices] with sell_eur_per_mwh, buy_eur_per_mwh or "
+        "[[prices.buy_window]]"
+    )
+
+
+def test_a_key_that_no_section_knows_is_unknown(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text(GOOD.replace('source = "case33bw"', 'source = "case33bw"\ntypo = 1'))
+    with pytest.raises(InvalidInput, match="network.typo: unknown key"):
+        load_study(path)

@@ -91,6 +91,7 @@ def test_plain_engine_writes_a_whole_study(write_study: Callable[..., Path]) -> 
     plan, trade, days = (tree[g].to_dataset() for g in ("plan", "trade", "days"))
     assert float(days["weight"].sum()) == 366.0
     for ds in (plan, trade):
+        assert ds.attrs["termination"]
         assert ds.attrs["relaxation"] == "exact"
         assert ds.attrs["ac_vm_error_pu"] <= 1e-4
         assert ds.attrs["ac_loss_error_percent"] <= 0.1

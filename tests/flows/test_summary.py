@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
 import pytest
 from rich.console import Console
 
-from flows.summary import WIDTH, summary_tables
+from flows.summary import WIDTH, caveats, summary_tables
 
 
 def printed(tree, width=WIDTH):
@@ -29,8 +30,8 @@ def test_it_says_what_matters(study_tree):
     assert "total 990.0 872.0 -118.0" in lines
     assert "energy not served, MWh/a 6.90 5.30 -1.60" in lines
     assert "Trade over a year, EUR (agreed on 2 of 3 days)" in lines
-    assert "North 183 000 176 050 -27 800 6 950 278" in lines
-    assert "operator 329 400 329 400 0 0 -" in lines
+    assert "North 183 000 176 050 -27 800 6 950 278 -278" in lines
+    assert "operator 329 400 329 400 0 0 - -" in lines
     assert "gap, % 0.2 1.0e-06" in lines
     assert "AC power flow confirmed confirmed" in lines
 
@@ -57,8 +58,30 @@ def test_it_prints_where_only_latin_1_is_known(study_tree):
         ({"exact": False}, "AC voltage error, p.u. infinite infinite"),
         ({"built": False}, "nothing - - - - - -"),
         ({"agreed": False}, "Trade over a year, EUR (agreed on 0 of 3 days)"),
-        ({"people": ("[red]x[/red]", "B", "C")}, "[red]x[/red] 183 000 176 050 -27 800 6 950 278"),
+        (
+            {"people": ("[red]x[/red]", "B", "C")},
+            "[red]x[/red] 183 000 176 050 -27 800 6 950 278 -278",
+        ),
     ],
 )
 def test_unusual_results(study_tree, change, line):
     assert line in words(printed(study_tree(**change)))
+
+
+def test_lost_load_that_was_not_computed_is_no_zero(study_tree):
+    tree = study_tree()
+    tree["plan"].attrs["eens_computed"] = 0
+    assert "Lost load not computed - -" in words(printed(tree))
+
+
+def test_caveats_name_what_is_not_proven_and_what_doing_nothing_breaks(study_tree):
+    tree = study_tree()
+    assert caveats(tree) == []
+    tree["plan"].attrs |= {"status": "feasible", "termination": "time limit", "gap": 0.03}
+    tree["trade"].attrs |= {"status": "feasible", "termination": "time limit", "gap": np.inf}
+    tree["plan"]["line_loading_nothing_percent"][1, 2, 3] = 131.0
+    assert caveats(tree) == [
+        "plan: ended on time limit with a gap of 3 %, more than was asked for",
+        "trade: ended on time limit with no proven bound",
+        "doing nothing: 1 line is overloaded at times, line 3 with 131 % (limit 100 %)",
+    ]
