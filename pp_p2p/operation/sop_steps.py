@@ -17,6 +17,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 
+from pp_p2p.elements.terminals import live_terminals
 from pp_p2p.errors import raise_if_any
 from pp_p2p.network.branches import Array
 from pp_p2p.operation.batch_flow import BatchFlow, BatchSolution
@@ -25,7 +26,6 @@ from pp_p2p.operation.runpp import MOST_ROUNDS, REST_MW
 from pp_p2p.operation.terminal_state import (
     TerminalState,
     overloads,
-    supplied_terminals,
     terminal_state,
 )
 from pp_p2p.operation.voltage_control import sensitivity
@@ -49,7 +49,7 @@ class SopSteps:
         InvalidInput
             A set point above the rating, losses included, or a device that nothing balances.
         """
-        rows, _ = supplied_terminals(net)
+        rows = live_terminals(net)
         n = given.line.n_steps
         p, q = (
             _over_steps(rows, rows[column], given.values(f"sop_{column}"), n)

@@ -124,7 +124,7 @@ def terminal_state(
     ----------
     net : pandapowerNet
     p_mw, q_mvar : (step, terminal), optional
-        Set points of the rows of `supplied_terminals`, in their order, in place of the table's.
+        Set points of the rows of `live_terminals`, in their order, in place of the table's.
     storage_mw : (step, storage), optional
         Power drawn by the rows of ``net.storage``, in place of the table's.
     line : Timeline, optional
@@ -136,7 +136,7 @@ def terminal_state(
         A device without a terminal that could balance it, or a set point that rating and losses
         make impossible.
     """
-    rows, forming = supplied_terminals(net)
+    rows, forming = _supplied_terminals(net)
     balancing = _balancing(rows, forming)
     p = rows.p_mw.to_numpy(float) if p_mw is None else p_mw
     q = rows.q_mvar.to_numpy(float) if q_mvar is None else q_mvar
@@ -192,7 +192,7 @@ def storage_on_links(net: Any) -> Array:
     return np.asarray(on_link & net.storage.in_service.to_numpy(bool))
 
 
-def supplied_terminals(net: Any) -> tuple[pd.DataFrame, Array]:
+def _supplied_terminals(net: Any) -> tuple[pd.DataFrame, Array]:
     """Return the terminals in service, and which of them form an island.
 
     Of each part of the net that nothing else feeds, the first able terminal forms the grid.
@@ -208,9 +208,9 @@ def supplied_terminals(net: Any) -> tuple[pd.DataFrame, Array]:
     topology = pandapower.topology
     dead = {int(bus) for bus in topology.unsupplied_buses(net)}
     dead |= set(net.bus.index[~net.bus.in_service.to_numpy(bool)].tolist())
-    graph = topology.create_nxgraph(net)
-    chosen = []
-    for terminal, bus in forming_terminals(net).items():
+    able, chosen = forming_terminals(net), []
+    graph = topology.create_nxgraph(net) if able else None
+    for terminal, bus in able.items():
         if bus in dead and bool(net.bus.in_service[bus]):
             chosen.append(terminal)
             dead -= set(topology.connected_component(graph, bus))
