@@ -1,8 +1,8 @@
 """Typical days: a year of profiles becomes a few days with weights.
 
-`typical_days`, `rebuild`, `fidelity` and `price_scenarios` are bound at once (they load their
-arithmetic on the first call, and modules of the same names stand behind them); the rest is loaded
-when it is asked for, so ``import clustering`` costs little.
+`typical_days`, `every_day`, `rebuild`, `fidelity` and `price_scenarios` are bound at once (they
+load their arithmetic on the first call, and modules of the same names stand behind them); the rest
+is loaded when it is asked for, so ``import clustering`` costs little.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from clustering.fidelity import fidelity
 from clustering.price_scenarios import price_scenarios
-from clustering.typical_days import rebuild, typical_days
+from clustering.typical_days import every_day, rebuild, typical_days
 
 if TYPE_CHECKING:
     from clustering.density_peak import DensityPeakKMeans
@@ -26,6 +26,7 @@ __all__ = [
     "DensityPeakKMeans",
     "decision_graph_figure",
     "duration_curves_figure",
+    "every_day",
     "fidelity",
     "price_scenarios",
     "rebuild",

@@ -3,7 +3,7 @@
     rho_i, delta_i, gamma_i of every row     (1)  clustering.pair_distances
     centres = the K rows of largest gamma    (2)
     Lloyd's iteration from these centres     (3)  clustering.lloyd
-    moving centres while that pays           (4)  clustering.swap
+    merging with rivals, moving centres      (4)  clustering.rivals, clustering.swap
     K = "auto": choice among 2..max_clusters (5)  clustering.division, clustering.validity
 
 Rodriguez & Laio (2014), Science 344, 1492 for (1) and (2); the planning thesis on active
@@ -58,7 +58,8 @@ class DensityPeakKMeans(
     density : {"gaussian", "cutoff"}, default="gaussian"
         Kernel of the local density; the Gaussian one hardly ever has ties.
     cutoff_quantile : float, default=0.02
-        Share of all pairs of different rows that are closer than the cut-off distance.
+        Share of all pairs of different rows that are closer than the cut-off distance; of more
+        than 1000 rows a sample of 1000 says how far that is.
     max_iter : int, default=300
         Largest number of rounds of Lloyd's iteration.
     tol : float, default=1e-6
@@ -66,11 +67,13 @@ class DensityPeakKMeans(
         from their mean, that ends the iteration.
     max_memory_mb : float, default=512
         Memory for distances, MB; larger matrices are computed in blocks, again for every pass.
+        The sample of the cut-off distance takes up to 25 MB whatever this is.
     representative : {"mean", "medoid"}, default="mean"
         What `representatives_` holds. The clusters are the same.
     max_swaps : int, default=50
         Largest number of centres that are moved elsewhere after the iteration, each move lowering
-        the inertia. 0 is the published algorithm, which can stay in a poor division.
+        the inertia. 0 is the published algorithm, without rivals or moves, which can stay in a
+        poor division.
 
     Attributes
     ----------

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from clustering.lloyd import Lloyd, Partition
 from clustering.pair_distances import Ints, PairDistances, Peaks
+from clustering.rivals import merged_with_rivals
 from clustering.swap import improve
 from clustering.validity import compare
 
@@ -40,7 +41,7 @@ def divide(
     max_clusters : int or None
         None is ``min(20, sqrt(rows))``.
     max_swaps : int
-        Largest number of centres that are moved elsewhere.
+        Largest number of centres that are moved elsewhere; for 0 there are no rivals either.
 
     Returns
     -------
@@ -50,16 +51,22 @@ def divide(
         What "auto" compared; empty for a given number.
     """
 
-    def divided(clusters: int, *, thorough: bool = False) -> Partition:
+    def divided(clusters: int) -> Partition:
         seeded = rows.run(rows.points[peaks.order[:clusters]])
-        return improve(seeded, rows, max_swaps=max_swaps, thorough=thorough)
+        if not max_swaps or not 1 < clusters < len(rows.points):
+            return seeded
+        return merged_with_rivals(seeded, rows, pairs, peaks)
 
+    scores: dict[str, NDArray[Any]] = {}
     if n_clusters != "auto":
-        return divided(n_clusters, thorough=True), {}
-    partitions = [divided(int(k)) for k in _candidates(rows.weights, max_clusters)]
-    scores, chosen = compare(pairs, rows.weights, partitions, peaks)
-    partition = divided(1) if chosen is None else partitions[chosen]
-    return improve(partition, rows, max_swaps=max_swaps, thorough=True), scores
+        partition = divided(n_clusters)
+    else:
+        partitions = [divided(int(k)) for k in _candidates(rows.weights, max_clusters)]
+        scores, chosen = compare(pairs, rows.weights, partitions, peaks)
+        partition = divided(1) if chosen is None else partitions[chosen]
+    if max_swaps and 1 < len(partition.centers) < len(rows.points):
+        partition = improve(partition, rows, max_swaps=max_swaps)
+    return partition, scores
 
 
 def _candidates(weights: NDArray[np.float64], max_clusters: int | None) -> Ints:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from clustering.pair_distances import COPIES, Floats, Ints
+from clustering.pair_distances import COPIES, MANY_COLUMNS, Floats, Ints
 
 CANCELLED: Final = 1e-6
 """Share of the total sum of squares below which a difference of sums is not trusted."""
@@ -71,6 +71,8 @@ class Lloyd:
         How often each row counts.
     squares : (m,)
         Squared length of each row.
+    weighted : (m, features + 1)
+        Rows times their weights, and last the weights.
     max_iter : int
         Largest number of rounds.
     smallest_move : float
@@ -84,6 +86,7 @@ class Lloyd:
     points: Floats
     weights: Floats
     squares: Floats
+    weighted: Floats
     max_iter: int
     smallest_move: float
     max_memory_mb: float
@@ -99,6 +102,7 @@ class Lloyd:
             points=points,
             weights=weights,
             squares=squares,
+            weighted=np.column_stack([weights[:, None] * points, weights]),
             max_iter=max_iter,
             smallest_move=tol * float(np.sqrt(np.average(squares, weights=weights))),
             max_memory_mb=max_memory_mb,
@@ -106,34 +110,39 @@ class Lloyd:
         )
 
     @overload
-    def run(self, centers: Floats) -> Partition: ...
+    def run(self, centers: Floats, *, rounds: int | None = None) -> Partition: ...
 
     @overload
     def run(self, centers: Floats, *, bound: float) -> Partition | None: ...
 
-    def run(self, centers: Floats, *, bound: float = np.inf) -> Partition | None:
+    def run(
+        self, centers: Floats, *, rounds: int | None = None, bound: float = np.inf
+    ) -> Partition | None:
         """Iterate from `centers` (clusters, features).
 
-        Every cluster has a member unless fewer different places than centres exist. With a
-        `bound` of the sum of squares it ends as soon as that hardly falls any more, and with
-        None where it falls too slowly to come below the bound.
+        Every cluster has a member unless fewer different places than centres exist. With
+        `rounds` it ends after so many at most. With a `bound` of the sum of squares it ends as
+        soon as that hardly falls any more, and with None where it falls too slowly to come below
+        the bound.
         """
+        most = self.max_iter if rounds is None else min(rounds, self.max_iter)
         clusters = len(centers)
         labels = np.full(len(self.points), -1, dtype=np.int64)
-        partial = _Sums.zeros(centers)
+        partial = _Sums(values=np.zeros((clusters, self.weighted.shape[1])))
         near = _Nearest(self, clusters)
         active = np.ones(clusters, dtype=bool)
         converged = False
         inertia = np.inf
         n_iter = 0
-        while n_iter < self.max_iter and not converged:
+        while n_iter < most and not converged:
             n_iter += 1
-            new_labels = near.assigned(centers, active)
+            new_labels, size = near.assigned(centers, active)
             changed = np.flatnonzero(new_labels != labels)
             if not len(changed):
                 converged = True
                 break
             partial.move(self, changed, labels[changed], new_labels[changed])
+            partial.values[size == 0] = 0.0  # not a rounded remainder
             labels = new_labels
             moved = partial.means(centers)
             step = moved - centers
@@ -147,7 +156,8 @@ class Lloyd:
                 if inertia - PATIENCE * fall > bound:
                     return None
                 converged |= fall < ROUGH * inertia
-        if bound == np.inf or inertia < CANCELLED * self.total:
+        final = rounds is None and bound == np.inf
+        if final or inertia < CANCELLED * self.total:
             # sums that were kept up to date are rounded often
             centers = self.means(labels, centers)
             inertia = self._inertia(labels, centers)
@@ -203,51 +213,42 @@ class Lloyd:
 
 @dataclass(kw_only=True)
 class _Sums:
-    """Weighted sums (clusters, features) and masses (clusters,), kept up to date."""
+    """Weighted sums and, last, masses of the clusters (clusters, features + 1), kept up to date."""
 
-    sums: Floats
-    mass: Floats
-    size: Ints
+    values: Floats
 
-    @classmethod
-    def zeros(cls, centers: Floats) -> _Sums:
-        clusters = len(centers)
-        return cls(
-            sums=np.zeros_like(centers),
-            mass=np.zeros(clusters),
-            size=np.zeros(clusters, dtype=np.int64),
-        )
+    @property
+    def mass(self) -> Floats:
+        mass: Floats = self.values[:, -1]
+        return mass
 
     def move(self, rows: Lloyd, changed: Ints, old: Ints, new: Ints) -> None:
         """Take the rows `changed` (c,) from clusters `old` (c,) (-1 for none) to `new` (c,)."""
-        clusters = len(self.mass)
+        clusters = len(self.values)
         for some in row_blocks(len(changed), block_rows(clusters, rows.max_memory_mb)):
-            weight = rows.weights[changed[some]]
-            column = np.arange(len(weight))
-            member = np.zeros((clusters + 1, len(weight)))  # the last one is no cluster
-            member[new[some], column] = weight
-            member[old[some], column] = -weight
-            self.sums += (member @ rows.points[changed[some]])[:-1]
-            self.mass += member.sum(axis=1)[:-1]
-        self.size += np.bincount(new, minlength=clusters)
-        self.size -= np.bincount(old[old >= 0], minlength=clusters)
-        self.mass[self.size == 0] = 0.0
+            column = np.arange(len(changed[some]))
+            member = np.zeros((clusters + 1, len(column)))  # the last one is no cluster
+            member[new[some], column] = 1.0
+            member[old[some], column] = -1.0
+            every = len(column) == len(rows.points)
+            moved = rows.weighted if every else rows.weighted[changed[some]]
+            self.values += (member @ moved)[:-1]
 
     def means(self, old: Floats) -> Floats:
-        return _ratio(self.sums, self.mass, old)
+        return _ratio(self.values[:, :-1], self.mass, old)
 
 
 class _Nearest:
-    """Nearest centres; distances to centres that stay are not computed again."""
+    """Nearest centres; with many columns, distances to centres that stay are kept."""
 
     def __init__(self, rows: Lloyd, clusters: int) -> None:
         self.rows = rows
         self.slices = list(rows.blocks(clusters))
-        one = len(self.slices) == 1
-        self.kept = np.empty((len(rows.points), clusters)) if one else None
+        keep = len(self.slices) == 1 and rows.points.shape[1] >= MANY_COLUMNS
+        self.kept = np.empty((len(rows.points), clusters)) if keep else None
 
-    def assigned(self, centers: Floats, active: NDArray[np.bool_]) -> Ints:
-        """Return (1) for centres of which those not `active` (clusters,) stayed."""
+    def assigned(self, centers: Floats, active: NDArray[np.bool_]) -> tuple[Ints, Ints]:
+        """Return (1) for centres of which those not `active` (clusters,) stayed, and the sizes."""
         rows = self.rows
         labels = np.empty(len(rows.points), dtype=np.int64)
         square = np.einsum("ij,ij->i", centers, centers)
@@ -265,7 +266,8 @@ class _Nearest:
         if not size.all():
             residual = rows.points - centers[labels]
             _fill_empty(labels, np.einsum("ij,ij->i", residual, residual), size)
-        return labels
+            size = np.bincount(labels, minlength=len(centers))
+        return labels, size
 
 
 def _ratio(sums: Floats, mass: Floats, old: Floats) -> Floats:

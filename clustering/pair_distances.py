@@ -19,7 +19,7 @@ from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
+from scipy.spatial.distance import cdist, pdist, squareform
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -27,7 +27,7 @@ Ints: TypeAlias = NDArray[np.int64]
 COPIES: Final = 4
 """Arrays of a block's size that are alive at once (the block, a mask, two temporaries)."""
 
-CACHED: Final = 2**17
+CACHED: Final = 2**16
 """Values of a block; more would leave the processor's cache."""
 
 
@@ -43,6 +43,12 @@ CLOSE: Final = 1e-6
 ROUNDING: Final = 1e-12
 """Relative error that sums of weights may have."""
 
+SAMPLED: Final = 1000
+"""Most rows whose pairs say where the cut-off distance lies; they take 25 MB at most."""
+
+UNDERFLOW: Final = -700.0
+"""Below this the exponential is no normal number: slow, and lost beside the row's own 1."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Peaks:
@@ -57,10 +63,10 @@ class Peaks:
 class PairDistances:
     """Squared Euclidean distances between the rows of `points`, in blocks of rows.
 
-    The whole matrix is kept where it takes no more than half of the memory allowed, and
-    computed anew for every pass otherwise. With few columns differences are squared and summed
-    directly. With many the square is expanded, which is faster but loses the zeros and the small
-    distances: those are computed again.
+    With few columns differences are squared and summed directly, anew for every pass: that is
+    as fast as reading them from memory. With many the square is expanded, which is faster but
+    loses the zeros and the small distances: those are computed again. The expanded matrix is kept
+    where it takes no more than half of the memory allowed.
 
     Parameters
     ----------
@@ -77,10 +83,9 @@ class PairDistances:
             points = points - points.mean(axis=0)
             self._close = CLOSE * float(np.einsum("ij,ij->i", points, points).max())
         self.points = points
-        self._bytes = max_memory_mb * 2.0**20
-        allowed = min(self._bytes / 2 / (8 * COPIES), max(CACHED, LEAST_ROWS * rows))
+        allowed = min(max_memory_mb * 2.0**20 / 2 / (8 * COPIES), max(CACHED, LEAST_ROWS * rows))
         self.block_rows = int(np.clip(allowed / rows, 1, rows))
-        keep = 8 * rows * rows <= self._bytes / 2
+        keep = self._expand and 8 * rows * rows <= max_memory_mb * 2.0**20 / 2
         self._matrix: Floats | None = self._squares(points, points) if keep else None
 
     def blocks(self) -> Iterator[tuple[slice, Floats]]:
@@ -112,33 +117,21 @@ class PairDistances:
     def quantile(self, weights: Floats, share: float) -> float:
         """Return the smallest distance that at least `share` of all pairs do not exceed.
 
-        A pair of rows counts with the product of its weights. Exact: a sample of the rows says
-        between which bounds the quantile lies, one pass over all pairs finds it there.
+        A pair of rows counts with the product of its weights. Exact for at most `SAMPLED` rows;
+        of more, so many are taken at even steps in lexicographic order.
         """
-        target = share * (float(weights.sum()) ** 2 - float(np.square(weights).sum())) / 2.0
-        room = int(self._bytes / 2 / (8 * 2 * COPIES)) + 64
-        least, most = 0.0, np.inf
-        low, high = self._bracket(weights, share)
-        while True:
-            below, mass, inside, weight = self._between(weights, low, high, room)
-            if below >= target and low > least:
-                most = float(np.nextafter(low, 0.0))
-                low, high = least, most
-            elif below + mass < target * (1.0 - ROUNDING) and high < most:
-                least = float(np.nextafter(high, np.inf))
-                low, high = least, most
-            elif low == high:
-                return float(np.sqrt(low))
-            else:
-                least, most = low, high
-                whole = len(inside) < room
-                order = np.argsort(inside)  # of equal values any may come first
-                inside, reached = inside[order], np.cumsum(weight[order])
-                wanted = (target - below) * (1.0 if whole else reached[-1] / mass)
-                at = min(int(np.searchsorted(reached, wanted)), len(order) - 1)
-                if whole:
-                    return float(np.sqrt(inside[at]))
-                low, high = _narrowed(inside, at, low, high)
+        count = min(len(weights), SAMPLED)
+        some = np.linspace(0, len(weights) - 1, count).astype(np.int64)
+        square, weight = self._condensed(some), weights[some]
+        if (weight == weight[0]).all():
+            at = int(np.ceil(share * (1.0 - ROUNDING) * len(square))) - 1
+            square.partition(at)  # in place: new memory costs more than the search
+            return float(np.sqrt(square[at]))
+        order = np.argsort(square)  # of equal values any may come first
+        mass = squareform(np.multiply.outer(weight, weight), checks=False)
+        reached = np.cumsum(mass[order])
+        at = int(np.searchsorted(reached, share * (1.0 - ROUNDING) * reached[-1]))
+        return float(np.sqrt(square[order[at]]))
 
     def density(
         self, weights: Floats, cutoff: float, kernel: Literal["gaussian", "cutoff"]
@@ -148,7 +141,8 @@ class PairDistances:
         rho = np.zeros(len(weights))
         for rows, block in self._upper():
             if kernel == "gaussian":
-                near = block * (-1.0 / square)
+                near = block * (-1.0 / square)  # block may be kept
+                np.maximum(near, UNDERFLOW, out=near)
                 np.exp(near, out=near)
             else:
                 near = (np.sqrt(block) < cutoff).astype(np.float64)
@@ -173,6 +167,24 @@ class PairDistances:
         delta[order[0]] = self._squares(ranked[:1], ranked).max()
         return np.sqrt(delta)
 
+    def to(self, some: Ints) -> Floats:
+        """Return the squared distances (some, m) of `some` rows to all rows."""
+        if self._matrix is None:
+            return self._squares(self.points[some], self.points)
+        return self._matrix[some]
+
+    def _condensed(self, some: Ints) -> Floats:
+        """Return the squared distances (pairs,) between `some` rows, every pair once."""
+        points = self.points[some]
+        if not self._expand:
+            direct: Floats = pdist(points, "sqeuclidean")
+            return direct
+        whole = self._matrix is not None and len(some) == len(self.points)
+        pairs: Floats = squareform(
+            self._matrix if whole else self._squares(points, points), checks=False
+        )
+        return pairs
+
     def _slices(self) -> Iterator[slice]:
         for start in range(0, len(self.points), self.block_rows):
             yield slice(start, min(start + self.block_rows, len(self.points)))
@@ -190,7 +202,8 @@ class PairDistances:
         if not self._expand:
             direct: Floats = cdist(x, y, "sqeuclidean")
             return direct
-        block = x @ (-2.0 * y.T)
+        block = x @ y.T  # of one array with itself numpy computes one triangle only
+        block *= -2.0
         block += np.einsum("ij,ij->i", x, x)[:, None]
         block += np.einsum("ij,ij->i", y, y)
         at, to = np.nonzero(block < self._close)
@@ -201,59 +214,6 @@ class PairDistances:
             block[at[some], to[some]] = np.einsum("ij,ij->i", apart, apart)
         return block
 
-    def _bracket(self, weights: Floats, share: float) -> tuple[float, float]:
-        """Return bounds of the squared quantile, from the pairs of evenly spaced rows."""
-        count = int(np.clip(len(weights) // 8, 128, 2048))
-        some = np.unique(np.linspace(0, len(weights) - 1, count).astype(np.int64))
-        square = self._squares(self.points[some], self.points[some])
-        upper = np.tri(len(some), k=-1, dtype=bool).T
-        sample = square[upper]
-        order = np.argsort(sample)
-        if (weights == weights[0]).all():
-            mass = np.arange(1.0, len(order) + 1.0)
-        else:
-            mass = np.cumsum(np.multiply.outer(weights[some], weights[some])[upper][order])
-        margin = 1.2 * np.sqrt(share * (1.0 - share) / len(some)) + 1.0 / len(some)
-        low, high = np.searchsorted(mass, np.array([share - margin, share + margin]) * mass[-1])
-        return (
-            float(sample[order[low]]) if share > margin else 0.0,
-            float(sample[order[high]]) if high < len(order) else np.inf,
-        )
-
-    def _between(
-        self, weights: Floats, low: float, high: float, room: int
-    ) -> tuple[float, float, Floats, Floats]:
-        """Return the mass below `low`, the mass in [low, high], and up to `room` of its pairs."""
-        even = bool((weights == weights[0]).all())
-        below = mass = 0.0
-        found: list[Floats] = []
-        weight: list[Floats] = []
-        for rows, block in self._upper():
-            size = rows.stop - rows.start
-            under, within = block < low, block <= high
-            within ^= under
-            for mask in (under, within):  # a pair of rows counts once
-                mask[:, :size] &= np.tri(size, k=-1, dtype=bool).T
-            values = block[within]
-            if even:
-                below += float(weights[0]) ** 2 * float(np.count_nonzero(under))
-                product = np.full(len(values), float(weights[0]) ** 2)
-            else:
-                here = np.multiply.outer(weights[rows], weights[rows.start :])
-                below += float(here[under].sum())
-                product = here[within]
-            mass += float(product.sum())
-            if low < high and room > 0:
-                found.append(values[:room])
-                weight.append(product[:room])
-                room -= len(found[-1])
-        return (
-            below,
-            mass,
-            np.concatenate(found) if found else np.zeros(0),
-            np.concatenate(weight) if weight else np.zeros(0),
-        )
-
 
 def peak_height(rho: Floats, delta: Floats) -> Floats:
     """Return gamma (m,) of equation (3); where all values are equal, they count as 1."""
@@ -263,13 +223,3 @@ def peak_height(rho: Floats, delta: Floats) -> Floats:
         return (values - values.min()) / span if span > 0.0 else np.ones_like(values)
 
     return scaled(rho) * scaled(delta)
-
-
-def _narrowed(inside: Floats, at: int, low: float, high: float) -> tuple[float, float]:
-    """Return closer bounds about the sorted value `at` of a part of what lies in between."""
-    margin = max(len(inside) // 16, 1)
-    lower = float(inside[max(at - margin, 0)])
-    upper = float(inside[min(at + margin, len(inside) - 1)])
-    if (lower, upper) == (low, high):
-        return float(inside[at]), float(inside[at])
-    return lower, upper

@@ -7,8 +7,8 @@ Taking centre j away costs, and giving cluster c two centres instead of one gain
 
 with d_i1, d_i2 the squared distances to the nearest and second nearest centre, and a, b the two
 parts of cluster c that two-means finds when it starts from the halves on either side of the
-cluster's mean along its principal axis. First many centres move at once, then fewer, then one;
-each time Lloyd's iteration follows, and what it finds is kept where the sum of squares falls.
+cluster's mean along its principal axis. The moves that promise most are tried one by one: Lloyd's
+iteration follows, and what it finds is kept where the sum of squares falls.
 
 Density peaks alone are the published seeds; these moves are ours: a single run of Lloyd's
 iteration cannot leave a poor division.
@@ -22,12 +22,13 @@ import numpy as np
 
 from clustering.lloyd import Lloyd, Partition
 from clustering.pair_distances import Floats
+from clustering.rivals import LEAST_GAIN
 
-TRIES: Final = 8
-"""Moves tried, in a thorough search, before the division is taken as it is."""
+TRIES: Final = 6
+"""Moves tried before the division is taken as it is."""
 
-REPEATS: Final = 3
-"""Times that a thorough search takes one centre away, or splits one cluster."""
+REPEATS: Final = 2
+"""Times that one centre is taken away, or one cluster split, among these."""
 
 POWER_ROUNDS: Final = 2
 """Steps of the power iteration that finds the principal axes."""
@@ -35,66 +36,44 @@ POWER_ROUNDS: Final = 2
 SPLIT_ROUNDS: Final = 1
 """Rounds of two-means; its result is a start, not an end."""
 
-LEAST_GAIN: Final = 1e-4
-"""Relative fall of the sum of squares that makes a move worthwhile."""
 
-
-def improve(partition: Partition, rows: Lloyd, *, max_swaps: int, thorough: bool) -> Partition:
+def improve(partition: Partition, rows: Lloyd, *, max_swaps: int) -> Partition:
     """Move centres while that lowers the inertia.
+
+    Moves are tried also where (1) and (2) do not promise that they pay: both leave out that the
+    other centres follow.
 
     Parameters
     ----------
     partition : Partition
-        Division to start from.
+        Division to start from, into fewer clusters than there are rows.
     rows : Lloyd
         Rows that are divided, and the iteration.
     max_swaps : int
         Largest number of centres moved and kept there.
-    thorough : bool
-        Whether to try also moves that (1) and (2) do not promise to pay: both leave out that
-        the other centres follow.
 
     Returns
     -------
     Partition
         Of no larger inertia; ``n_iter`` counts all rounds.
     """
-    clusters = len(partition.centers)
-    if clusters == 1 or clusters == len(rows.points) or not max_swaps:
-        return partition
-    at_once = min(max(clusters // 3, 1), max_swaps)
-    left = max_swaps
-    found: tuple[Floats, Floats] | None = None
-    while left > 0:
-        if found is None:
-            halves = _splits(partition, rows)
-            found = _changes(partition, rows, halves), halves
-        change, halves = found
-        moves = _moves(change, at_once)
-        better, n_iter = _first_better(partition, rows, moves, halves)
+    for _ in range(max_swaps):
+        better, n_iter = _first_better(partition, rows)
         partition = (better or partition).after(n_iter)
-        found = None if better else found
-        if better:
-            left -= max(at_once, 1)
-        elif at_once > (0 if thorough else 1):
-            at_once //= 2
-        else:
+        if better is None:
             break
-        at_once = min(at_once, left)
     # what was found by moves has been iterated roughly only
     done = rows.run(partition.centers)
     return done.after(partition.n_iter + done.n_iter)
 
 
-def _first_better(
-    partition: Partition, rows: Lloyd, moves: list[list[tuple[int, int]]], halves: Floats
-) -> tuple[Partition | None, int]:
-    """Return what the first set of moves that pays leads to, and the rounds so far."""
+def _first_better(partition: Partition, rows: Lloyd) -> tuple[Partition | None, int]:
+    """Return what the first move that pays leads to, and the rounds so far."""
     n_iter = partition.n_iter
-    for pairs in moves:
+    halves = _splits(partition, rows)
+    for taken, split in _moves(_changes(partition, rows, halves)):
         centers = partition.centers.copy()
-        for taken, split in pairs:
-            centers[[split, taken]] = halves[split]
+        centers[[split, taken]] = halves[split]
         moved = rows.run(centers, bound=partition.inertia)
         if moved is None:
             continue
@@ -104,27 +83,20 @@ def _first_better(
     return None, n_iter
 
 
-def _moves(change: Floats, at_once: int) -> list[list[tuple[int, int]]]:
-    """Return sets of moves (taken, split) to try: one of `at_once`, or for 0 single ones."""
+def _moves(change: Floats) -> list[tuple[int, int]]:
+    """Return the moves (taken, split) to try, best first."""
     clusters = len(change)
-    limit = at_once or TRIES
-    repeats = 1 if at_once else REPEATS
     chosen: list[tuple[int, int]] = []
     used = np.zeros((2, clusters), dtype=np.int64)
     for move in np.argsort(change, axis=None, kind="stable"):
         taken, split = divmod(int(move), clusters)
-        hopeless = change[taken, split] >= (0.0 if at_once else np.inf)
-        if hopeless or len(chosen) == limit:
+        if taken == split or len(chosen) == TRIES:
             break
-        if at_once and (used[:, taken].any() or used[:, split].any()):
-            continue
-        if used[0, taken] < repeats and used[1, split] < repeats:
+        if used[0, taken] < REPEATS and used[1, split] < REPEATS:
             chosen.append((taken, split))
             used[0, taken] += 1
             used[1, split] += 1
-    if at_once:
-        return [chosen] if chosen else []
-    return [[pair] for pair in chosen]
+    return chosen
 
 
 def _changes(partition: Partition, rows: Lloyd, halves: Floats) -> Floats:

@@ -132,6 +132,31 @@ def typical_days(
     return typical(days, features, ranges, extremes, options)
 
 
+def every_day(profiles: xr.Dataset) -> xr.Dataset:
+    """Return all days of `profiles`, each for itself: a year as if every day were typical.
+
+    Parameters
+    ----------
+    profiles : xr.Dataset
+        As of `typical_days`.
+
+    Returns
+    -------
+    xr.Dataset
+        As `typical_days` returns it, every ``weight`` 1: for a plan that no choice of days touches.
+
+    Raises
+    ------
+    InvalidInput
+        As of `typical_days`.
+    """
+    from clustering import representatives
+    from clustering.profile_days import ProfileDays, check_profiles
+
+    raise_if_any(check_profiles(profiles))
+    return representatives.every_day(ProfileDays.of(profiles))
+
+
 def rebuild(days: xr.Dataset) -> xr.Dataset:
     """Put each day's representative in its place: typical days become a series again.
 

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial.distance import cdist, pdist
+from sklearn import datasets
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning
@@ -30,6 +31,7 @@ from clustering import DensityPeakKMeans
 from clustering.distinct_rows import DistinctRows
 from clustering.lloyd import Lloyd
 from clustering.pair_distances import PairDistances
+from clustering.rivals import ward
 from pp_p2p.errors import InvalidInput
 
 FITTED = ("rho_", "delta_", "gamma_", "labels_")
@@ -155,6 +157,62 @@ def test_inertia_near_the_best_of_ten(clusters):
         assert DensityPeakKMeans(clusters).fit(X).inertia_ <= 1.01 * best
 
 
+def generated(name):
+    skew = [[0.6, -0.6], [-0.4, 0.8]]
+    rng = np.random.default_rng(170)
+    return {
+        "blobs": lambda: make_blobs(500, random_state=8)[0],
+        "12 blobs": lambda: make_blobs(500, 4, centers=12, random_state=0)[0],
+        "skewed": lambda: make_blobs(500, random_state=170)[0] @ skew,
+        "widths": lambda: make_blobs(500, cluster_std=[1.0, 2.5, 0.5], random_state=170)[0],
+        "moons": lambda: datasets.make_moons(500, noise=0.05, random_state=170)[0],
+        "circles": lambda: datasets.make_circles(500, factor=0.5, noise=0.05, random_state=170)[0],
+        "S curve": lambda: datasets.make_s_curve(500, noise=0.05, random_state=170)[0],
+        "Swiss roll": lambda: datasets.make_swiss_roll(500, noise=0.05, random_state=170)[0],
+        "no structure": lambda: rng.random((500, 2)),
+        "classification": lambda: datasets.make_classification(
+            500, 8, n_informative=5, random_state=0
+        )[0],
+    }[name]()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("blobs", "12 blobs", "skewed", "widths", "moons", "circles"),
+        *("S curve", "Swiss roll", "no structure", "classification"),
+    ],
+)
+def test_generated_rows_near_the_best_of_ten(name):
+    X = generated(name)
+    with threadpool_limits(limits=1):
+        for clusters in range(4, 21):
+            best = KMeans(clusters, n_init=10, random_state=0).fit(X).inertia_
+            assert DensityPeakKMeans(clusters).fit(X).inertia_ <= 1.01 * best, clusters
+
+
+def test_merging_finds_the_clusters_that_two_divisions_share():
+    centers = np.array([[0.0, 0.0], [0.1, 0.0], [9.0, 0.0], [9.0, 0.3], [0.0, 8.0]])
+    mass = np.array([1.0, 3.0, 2.0, 2.0, 5.0])
+    merged = ward(centers, mass, 3)
+    expected = [[0.0, 8.0], [0.075, 0.0], [9.0, 0.15]]
+    np.testing.assert_allclose(merged[np.lexsort(merged.T[::-1])], expected, atol=1e-12)
+
+
+def test_cost_of_merging_is_what_the_inertia_rises():
+    X = np.random.default_rng(0).random((9, 3))
+    mass = np.random.default_rng(1).random(9) + 0.5
+
+    def within(rows):
+        mean = mass[rows] @ X[rows] / mass[rows].sum()
+        return mass[rows] @ np.square(X[rows] - mean).sum(axis=1)
+
+    pairs = [(a, b) for a in range(9) for b in range(a)]
+    best = min(pairs, key=lambda pair: within(list(pair)))
+    mean = mass[list(best)] @ X[list(best)] / mass[list(best)].sum()
+    assert np.isclose(ward(X, mass, 8), mean).all(axis=1).any()
+
+
 def test_moving_centres_never_raises_the_inertia():
     X, _ = make_blobs(300, centers=12, random_state=1)
     published = DensityPeakKMeans(12, max_swaps=0).fit(X)
@@ -171,7 +229,7 @@ def test_memory_bound_changes_nothing():
 
 
 @pytest.mark.parametrize("share", [0.003, 0.02, 0.5, 1.0])
-def test_quantile_refined_by_histogram_is_exact(share):
+def test_quantile_in_little_memory_is_exact(share):
     X = np.random.default_rng(0).random((300, 3))
     rows = DistinctRows.of(X, np.ones(300))
     small = PairDistances(rows.points, max_memory_mb=0.2)
