@@ -6,6 +6,7 @@ run without a licence file on small problems; MOSEK needs one for every problem.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -149,9 +150,14 @@ def installed_version(name: str) -> str | None:
     module, package = (entry.module, entry.package) if entry else (name, name)
     try:
         importlib.import_module(module)
-        return importlib.metadata.version(package)
+        return _version(package)
     except ImportError:  # PackageNotFoundError is one too
         return None
+
+
+@functools.cache  # reading a package's metadata takes milliseconds, and every solve asks
+def _version(package: str) -> str:
+    return importlib.metadata.version(package)
 
 
 def list_solvers() -> list[SolverFound]:

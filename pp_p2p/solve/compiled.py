@@ -29,6 +29,9 @@ from pp_p2p.solve.report import ProblemClass
 
 Array = npt.NDArray[Any]
 
+LINKING = "linking"
+"""Name of the suffix that declares linking variables."""
+
 CONVEXITY_MARGIN = 1e-9
 """Negative curvature below this part of the largest coefficient counts as rounding."""
 
@@ -56,6 +59,8 @@ class CompiledProblem:
         ``cone_offset + cone_matrix @ x`` lies in the product of second-order cones.
     cone_sizes : (cone,) of int
         Rows of each cone, its bound first.
+    linking : (column,) of bool or None
+        Continuous columns declared to tie otherwise separate parts together (`compile_model`).
     """
 
     columns: list[Any]
@@ -72,6 +77,13 @@ class CompiledProblem:
     cone_matrix: Any
     cone_offset: Array
     cone_sizes: Array
+    linking: Array | None = None
+
+    @property
+    def coupling(self) -> Array:
+        """Columns that are integer or linking."""
+        both = self.integer if self.linking is None else self.integer | self.linking
+        return np.flatnonzero(both)
 
     @property
     def problem_class(self) -> ProblemClass:
@@ -99,6 +111,11 @@ class CompiledProblem:
 
 def compile_model(model: Any) -> CompiledProblem:
     """Compile a Pyomo model; the model is left as it was.
+
+    A suffix ``linking`` of the model or of one of its blocks (``m.linking[var] = True``, for a
+    variable or a member of one) names continuous variables that tie otherwise separate parts
+    together, as the shares of an annual limit tie days. It changes no answer, only how a
+    mixed-integer problem is taken apart (`pp_p2p.solve.projection`).
 
     Raises
     ------
@@ -164,7 +181,21 @@ def _compile(model: Any, quadratic: list[Any]) -> CompiledProblem:
         cone_matrix=cones.matrix(),
         cone_offset=np.array(cones.offsets),
         cone_sizes=np.array(cones.sizes, dtype=np.int64),
+        linking=_linking(model, columns),
     )
+
+
+def _linking(model: Any, columns: list[Any]) -> Array | None:
+    """Return which columns a suffix ``linking`` declares, None where there is none."""
+    named: set[int] = set()
+    for suffix in model.component_objects(pyo.Suffix, active=True):
+        if suffix.local_name == LINKING:
+            for component, flag in suffix.items():
+                members = component.values() if component.is_indexed() else [component]
+                named.update(id(member) for member in members if flag)
+    if not named:
+        return None
+    return np.array([id(v) in named and v.is_continuous() for v in columns], dtype=bool)
 
 
 def cost_unit(cost: Array, quadratic: Any = None) -> float:

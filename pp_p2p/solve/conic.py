@@ -21,6 +21,10 @@ from pp_p2p.solve.report import Answer, SolverConfig, relative_gap
 FEASIBILITY: Final = 1e-9
 """Relative residual at which Clarabel may stop."""
 
+LINEAR_SOLVER: Final = "qdldl"
+"""Of the KKT systems. Ours are sparse with thin fronts: on 1000 participants the supernodal one
+that Clarabel would choose takes seven times as long."""
+
 RESIDUAL_TOLERANCE: Final = 1e-7
 """Relative residual above which a point is not called optimal, whatever Clarabel calls it."""
 
@@ -175,6 +179,7 @@ class ConicSolver:
         settings.verbose = False
         settings.presolve_enable = False  # a presolved problem refuses an update of b
         settings.max_threads = threads
+        settings.direct_solve_method = LINEAR_SOLVER
         settings.time_limit = time_limit_s
         settings.tol_feas = FEASIBILITY  # 1e-8 of the largest row is 5e-5 p.u. of a voltage
         cones = [clarabel.ZeroConeT(form.zero), clarabel.NonnegativeConeT(form.nonnegative)]

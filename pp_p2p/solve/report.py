@@ -43,12 +43,16 @@ class SolverConfig:
         After this time the best point so far is returned, flagged ``"feasible"``.
     threads : int
         Threads of the solver; 1 makes results independent of the machine's load.
+    processes : int
+        Processes among which the projection deals its components (typical days), and an
+        evaluation its days; the answer is the same for any number.
     """
 
     name: str = "auto"
     rel_gap: float = 1e-4
     time_limit_s: float = 600.0
     threads: int = 1
+    processes: int = 1
 
 
 DEFAULT_CONFIG: Final = SolverConfig()

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from pp_p2p.errors import NoSolution, SolverCannot
 from pp_p2p.solve.compiled import compile_model
-from pp_p2p.solve.projection import IntegerCone, solve_by_projection
+from pp_p2p.solve.components import IntegerCone
+from pp_p2p.solve.projection import solve_by_projection
 from pp_p2p.solve.report import SolverConfig
 from pp_p2p.solve.run import run_solver
 
@@ -249,7 +250,10 @@ def test_wider_gap_costs_no_more_than_it_says() -> None:
     [
         (lambda m: m.l[0].setub(None), r"finite bounds on every variable: l\[0\]"),
         (lambda m: m.build[1].setub(None), "finite bounds on every variable: build"),
-        (lambda m: m.cost.set_value(m.cost.expr + m.v[0] ** 2), "quadratic objective"),
+        (
+            lambda m: m.cost.set_value(m.cost.expr + (m.v[0] + m.build[0]) ** 2),
+            "quadratic objective",
+        ),
     ],
 )
 def test_what_the_projection_cannot(spoil: Callable[[Any], None], word: str) -> None:
