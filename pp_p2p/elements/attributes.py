@@ -88,6 +88,31 @@ def set_trafo_reliability(
     set_columns(net, {"trafo": (trafos, values)})
 
 
+def set_remote_control(
+    net: pandapowerNet,
+    switches: int | Iterable[int] | None = None,
+    *,
+    remote_switching_time_h: float | Sequence[float],
+) -> None:
+    """Say which switches are remotely controlled, and how fast.
+
+    Parameters
+    ----------
+    net : pandapowerNet
+        Gets the column in ``net.switch``.
+    switches : int or iterable of int, optional
+        Rows of ``net.switch``; all where None.
+    remote_switching_time_h : float or (row,) sequence of float, h
+        Time from fault to switching by remote control; NaN is none: switched by hand.
+
+    Raises
+    ------
+    InvalidInput
+        Unknown switches, value that breaks a rule.
+    """
+    set_columns(net, {"switch": (switches, {"remote_switching_time_h": remote_switching_time_h})})
+
+
 def set_customers(
     net: pandapowerNet,
     loads: int | Iterable[int] | None = None,

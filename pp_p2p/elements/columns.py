@@ -6,6 +6,7 @@ from typing import Final
 
 from pp_p2p.elements.checks import above_up_to, between, ge, gt
 from pp_p2p.elements.schema import Column
+from pp_p2p.names import OPERATOR
 
 NAME: Final = Column(name="name", dtype="object", default="", doc="label, need not be unique")
 IN_SERVICE: Final = Column(
@@ -39,7 +40,7 @@ def reference(
     doc: str,
     *,
     default: int | None = None,
-    needed_where: tuple[str, str] | None = None,
+    needed_where: tuple[str, ...] | None = None,
     least: int = 0,
 ) -> Column:
     """Return a column that names rows of `table`; optional where it has a default."""
@@ -53,3 +54,12 @@ def reference(
         least=least,
         doc=doc,
     )
+
+
+OWNER: Final = reference("participant", "owner; -1 is the operator", default=OPERATOR)
+CHARGE: Final = percent(
+    "charge_efficiency_percent", 95.0, "energy stored per energy taken from the grid", positive=True
+)
+DISCHARGE: Final = percent(
+    "discharge_efficiency_percent", 95.0, "energy fed in per energy taken out", positive=True
+)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from math import nan
 from typing import TYPE_CHECKING
 
+from pp_p2p.elements.candidate_table import Sizing, Technology
 from pp_p2p.elements.schema import NONE
 from pp_p2p.elements.sop_tables import ControlModeAc, ControlModeDc
-from pp_p2p.elements.tables import Technology
 from pp_p2p.elements.write import add_rows, next_index, spread
 from pp_p2p.errors import Finding, raise_if_any
 from pp_p2p.names import OPERATOR
@@ -45,7 +45,7 @@ def create_participant(
     max_import_mw, max_export_mw, max_trade_mw : float, MW
         Most it may take, feed in, and trade with peers; NaN is unlimited.
     bargaining_power : float
-        Weight in Nash bargaining, > 0; only ratios matter.
+        Weight in Nash bargaining, >= 0; only ratios matter, and 0 gains nothing.
     in_service : bool
         False leaves it out of every problem.
     index : int, optional
@@ -274,14 +274,23 @@ def create_candidate(
     participant: int = OPERATOR,
     unit_p_mw: float = 0.0,
     unit_e_mwh: float = 0.0,
+    unit_sn_mva: float = 0.0,
     max_units: int = 1,
+    sizing: Sizing = "units",
+    fixed_capex_eur: float = 0.0,
     fixed_om_eur_per_unit_per_year: float = 0.0,
     variable_om_eur_per_mwh: float = 0.0,
+    emission_t_per_mwh: float = 0.0,
     lifetime_years: float = 20.0,
     charge_efficiency_percent: float = 95.0,
     discharge_efficiency_percent: float = 95.0,
     min_soc_percent: float = 0.0,
     line: int = NONE,
+    std_type: str = "",
+    parallel: int = 1,
+    sop: int = NONE,
+    switch: int = NONE,
+    remote_switching_time_h: float = 0.0,
     in_service: bool = True,
     index: int | None = None,
 ) -> int:
@@ -293,8 +302,10 @@ def create_candidate(
         Gets the table where it has none.
     bus : int
         Bus at which it would stand.
-    technology : {"pv", "wind", "storage", "line", "switch", "sop"}
-        What would be built.
+    technology : str
+        What would be built: ``"pv"``, ``"wind"``, ``"dispatchable"``, ``"storage"``,
+        ``"storage_energy"`` (for the owner's storage candidate at the bus), ``"line"`` (a tie),
+        ``"replacement"`` (of a line), ``"switch"`` (remote control of one) or ``"sop"``.
     capex_eur_per_unit : float, EUR
         Investment in one unit.
     name : str
@@ -302,15 +313,24 @@ def create_candidate(
     participant : int
         Owner; -1 is the operator.
     unit_p_mw : float, MW
-        Rated power of one unit; > 0 for pv, wind and storage.
+        Rated power of one unit; > 0 for pv, wind, dispatchable and storage.
     unit_e_mwh : float, MWh
-        Energy capacity of one unit; > 0 for storage.
+        Energy capacity of one unit; > 0 for storage_energy, and for storage without that.
+    unit_sn_mva : float, MVA
+        Rated apparent power of one unit of a generator or of storage: reactive power is free
+        within it. 0 is no reactive power.
     max_units : int
         Most units built.
+    sizing : {"units", "continuous"}
+        Whether whole units are built, or any size up to `max_units`.
+    fixed_capex_eur : float, EUR
+        Investment in the site, whatever is built there.
     fixed_om_eur_per_unit_per_year : float, EUR/a
         Yearly cost of one unit.
     variable_om_eur_per_mwh : float, EUR/MWh
-        Cost of each MWh fed in.
+        Cost of each MWh fed in, fuel included; of storage each MWh discharged.
+    emission_t_per_mwh : float, t/MWh
+        Of technology ``"dispatchable"``: CO2 of each MWh fed in.
     lifetime_years : float, a
         Years until it is replaced.
     charge_efficiency_percent, discharge_efficiency_percent : float, %
@@ -319,7 +339,18 @@ def create_candidate(
         Of storage: energy below is the reserve that carries an island after a fault.
     line : int
         For technology ``"line"``: row of ``net.line``, out of service or open, that would be
-        built as a normally open tie; -1 is none.
+        built as a normally open tie. For ``"replacement"``: the line in service that would be
+        replaced. -1 is none.
+    std_type : str
+        Of ``"replacement"``: type of the new line in ``net.std_types["line"]``; empty keeps it.
+    parallel : int
+        Of ``"replacement"``: parallel systems of the new line.
+    sop : int
+        For ``"sop"``: row of ``net.sop``, out of service, that would be built; -1 is none.
+    switch : int
+        For ``"switch"``: row of ``net.switch`` that would get remote control; -1 is none.
+    remote_switching_time_h : float, h
+        For ``"switch"``: time from fault to switching by remote control.
     in_service : bool
         False leaves it out of every problem.
     index : int, optional
@@ -333,7 +364,8 @@ def create_candidate(
     Raises
     ------
     InvalidInput
-        Unknown bus, participant or line, taken index, value that breaks a rule of the table or
+        Unknown bus, participant, line, soft open point or switch, candidate that is there twice
+        at one place, taken index, value that breaks a rule of the table or
         of the technology.
     """
     row = {
@@ -343,15 +375,24 @@ def create_candidate(
         "participant": participant,
         "unit_p_mw": unit_p_mw,
         "unit_e_mwh": unit_e_mwh,
+        "unit_sn_mva": unit_sn_mva,
         "max_units": max_units,
+        "sizing": sizing,
         "capex_eur_per_unit": capex_eur_per_unit,
+        "fixed_capex_eur": fixed_capex_eur,
         "fixed_om_eur_per_unit_per_year": fixed_om_eur_per_unit_per_year,
         "variable_om_eur_per_mwh": variable_om_eur_per_mwh,
+        "emission_t_per_mwh": emission_t_per_mwh,
         "lifetime_years": lifetime_years,
         "charge_efficiency_percent": charge_efficiency_percent,
         "discharge_efficiency_percent": discharge_efficiency_percent,
         "min_soc_percent": min_soc_percent,
         "line": line,
+        "std_type": std_type,
+        "parallel": parallel,
+        "sop": sop,
+        "switch": switch,
+        "remote_switching_time_h": remote_switching_time_h,
         "in_service": in_service,
     }
     label = next_index(net, "candidate", index)

@@ -256,8 +256,9 @@ def _needed(rows: pd.DataFrame, table: str, column: Column) -> Mask:
     """Return which `rows` make no sense without the optional reference `column`."""
     if column.needed_where is None or column.needed_where[0] not in rows.columns:
         return np.zeros(len(rows), dtype=np.bool_)
-    by, value = column.needed_where
-    return np.asarray(TABLES[table].by_name[by].read(rows[by]).values == value, dtype=np.bool_)
+    by, *values = column.needed_where
+    given = TABLES[table].by_name[by].read(rows[by]).values
+    return np.isin(given.astype(str), values)
 
 
 def _values(net: pandapowerNet, table: str, column: Column) -> pd.Series[Any] | None:

@@ -115,12 +115,12 @@ def declared_rules(table: Table, frame: pd.DataFrame) -> Iterator[Finding]:
     for column in table.columns:
         if column.needed_where is None:
             continue
-        by, value = column.needed_where
+        by, *values = column.needed_where
         yield from _if_any(
             frame.index,
-            (frame[by] == value).to_numpy() & (frame[column.name] == NONE).to_numpy(),
+            frame[by].isin(values).to_numpy() & (frame[column.name] == NONE).to_numpy(),
             (table.name, column.name),
-            f"must be given for {by} {value!r}",
+            f"must be given for {by} {' or '.join(map(repr, values))}",
             f"name a row of net.{column.references}",
         )
 
@@ -190,12 +190,15 @@ def _across_transformers(
 def _candidates(net: Net, frame: pd.DataFrame) -> Iterator[Finding]:
     technology = frame["technology"].to_numpy()
     for column, needing in (
-        ("unit_p_mw", ("pv", "wind", "storage")),
-        ("unit_e_mwh", ("storage",)),
+        ("unit_p_mw", ("pv", "wind", "dispatchable", "storage")),
+        ("unit_e_mwh", ("storage", "storage_energy")),
     ):
+        empty = np.isin(technology, needing) & (frame[column].to_numpy() == 0)
+        if column == "unit_e_mwh" and empty.any():
+            empty &= ~_has_energy(frame)
         yield from _if_any(
             frame.index,
-            np.isin(technology, needing) & (frame[column].to_numpy() == 0),
+            empty,
             ("candidate", column),
             f"must be > 0 for {', '.join(needing)}",
             "give the size of one unit",
@@ -208,6 +211,75 @@ def _candidates(net: Net, frame: pd.DataFrame) -> Iterator[Finding]:
         ("candidate", "line"),
         "must be a line that is out of service or open",
         "put the line out of service (in_service=False) or open a switch on it",
+    )
+    if np.isin(technology, ("replacement", "sop")).any():
+        for text, broken, column, rule, mend in _impossible(net, frame):
+            where = (technology == text) & broken & frame["in_service"].to_numpy(dtype=np.bool_)
+            yield from _if_any(frame.index, where, ("candidate", column), rule, mend)
+    stepwise = ("line", "replacement", "switch")
+    yield from _if_any(
+        frame.index,
+        np.isin(technology, stepwise) & (frame["max_units"].to_numpy() > 1),
+        ("candidate", "max_units"),
+        f"must be 1 for {', '.join(stepwise)}",
+        "set it to 1: it is built or not",
+    )
+    yield from _if_any(
+        frame.index,
+        np.isin(technology, stepwise) & (frame["sizing"] == "continuous").to_numpy(),
+        ("candidate", "sizing"),
+        f"must be 'units' for {', '.join(stepwise)}",
+        "set it to 'units': it is built or not",
+    )
+    yield from _if_any(
+        frame.index,
+        _twice(frame),
+        ("candidate", "technology"),
+        "must not be there twice at one place for one owner",
+        "keep one row and raise its max_units, or set in_service of the others to False",
+    )
+
+
+def _has_energy(frame: pd.DataFrame) -> Mask:
+    """Return which storage candidates get their energy from others of their owner at their bus."""
+    technology = frame["technology"].to_numpy()
+    places = list(zip(frame["bus"].tolist(), frame["participant"].tolist(), strict=True))
+    adding = {place for place, t in zip(places, technology, strict=True) if t == "storage_energy"}
+    given = np.array([place in adding for place in places], dtype=np.bool_)
+    return np.asarray(given & (technology == "storage"), dtype=np.bool_)
+
+
+def _twice(frame: pd.DataFrame) -> Mask:
+    """Return which candidates say the same as another one that may be built, but for its cost."""
+    columns = ("bus", "technology", "line", "sop", "switch", "std_type", "parallel", "participant")
+    keys = list(zip(*(frame[name].tolist() for name in columns), strict=True))
+    live = (frame["in_service"].to_numpy(dtype=np.bool_)) & (frame["max_units"].to_numpy() > 0)
+    count = Counter(key for key, on in zip(keys, live.tolist(), strict=True) if on)
+    twice = [on and count[key] > 1 for key, on in zip(keys, live.tolist(), strict=True)]
+    return np.array(twice, dtype=np.bool_)
+
+
+def _impossible(net: Net, frame: pd.DataFrame) -> Iterator[tuple[str, Mask, str, str, str]]:
+    """Yield technology, where its target cannot be what it needs to be, column, rule and mend."""
+    line, sop = frame["line"].to_numpy(), frame["sop"].to_numpy()
+    used = np.setdiff1d(index_of(net, "line").to_numpy(), _open_lines(net))
+    known_line = np.isin(line, index_of(net, "line").to_numpy())
+    yield (
+        "replacement",
+        known_line & ~np.isin(line, used),
+        "line",
+        "must be a line that is in service and closed",
+        "name the line that would be replaced",
+    )
+    live = index_of(net, "sop")
+    if "sop" in net and "in_service" in net["sop"]:
+        live = live[net["sop"]["in_service"].to_numpy(dtype=np.bool_)]
+    yield (
+        "sop",
+        np.isin(sop, live.to_numpy()),
+        "sop",
+        "must be a soft open point that is out of service",
+        "create it with in_service=False",
     )
 
 

@@ -76,8 +76,8 @@ class Column:
         Table whose index the values name; `NONE` as default makes the reference optional.
     required : bool
         True where there is no default.
-    needed_where : (str, str), optional
-        Column of the same table and a value of it: rows with this value make no sense without
+    needed_where : (str, str, ...), optional
+        Column of the same table and values of it: rows with one of them make no sense without
         the reference, although it is optional in others.
     least : int
         For a reference from the parts of something to the whole: how many parts the whole needs.
@@ -91,7 +91,7 @@ class Column:
     check: Check | None = None
     references: str | None = None
     required: bool = False
-    needed_where: tuple[str, str] | None = None
+    needed_where: tuple[str, ...] | None = None
     least: int = 0
 
     def __post_init__(self) -> None:

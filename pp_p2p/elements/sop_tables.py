@@ -106,7 +106,8 @@ SOP_TERMINAL: Final = Table(
             name="grid_forming",
             dtype="bool",
             default=False,
-            doc="True lets it hold voltage and frequency of an island that nothing else feeds",
+            doc="True lets it hold voltage and frequency of an island that nothing else feeds, also"
+            " after a fault: the device then feeds what lost its source from another terminal",
         ),
         IN_SERVICE,
     ),

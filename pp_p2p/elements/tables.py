@@ -9,34 +9,33 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
 
-from pp_p2p.elements.checks import between, ge, one_of
-from pp_p2p.elements.columns import IN_SERVICE, NAME, hour, percent, quantity, reference
+from pp_p2p.elements.candidate_table import CANDIDATE, REMOTE_SWITCHING_TIME
+from pp_p2p.elements.checks import between, ge
+from pp_p2p.elements.columns import (
+    CHARGE,
+    DISCHARGE,
+    IN_SERVICE,
+    NAME,
+    OWNER,
+    hour,
+    percent,
+    quantity,
+    reference,
+)
 from pp_p2p.elements.schema import NONE, Column, Extension, Table
 from pp_p2p.elements.sop_tables import SOP, SOP_TERMINAL
 from pp_p2p.errors import InvalidInput, raise_if_any
-from pp_p2p.names import OPERATOR
 
 if TYPE_CHECKING:
     from pandapower import pandapowerNet
 
 SCHEMA_VERSION: Final = "1"
 SCHEMA_VERSION_KEY: Final = "p2p_schema_version"
-
-Technology = Literal["pv", "wind", "storage", "line", "switch", "sop"]
-TECHNOLOGIES: Final[tuple[str, ...]] = get_args(Technology)
-
-_OWNER: Final = reference("participant", "owner; -1 is the operator", default=OPERATOR)
-_CHARGE: Final = percent(
-    "charge_efficiency_percent", 95.0, "energy stored per energy taken from the grid", positive=True
-)
-_DISCHARGE: Final = percent(
-    "discharge_efficiency_percent", 95.0, "energy fed in per energy taken out", positive=True
-)
 
 _PARTICIPANT: Final = Table(
     name="participant",
@@ -50,7 +49,7 @@ _PARTICIPANT: Final = Table(
             "max_trade_mw", "MW", math.nan, 0, "most it may trade with peers; NaN is unlimited"
         ),
         quantity(
-            "bargaining_power", "1", 1.0, 0, "weight in Nash bargaining; relative", positive=True
+            "bargaining_power", "1", 1.0, 0, "weight in Nash bargaining; relative; 0 gains nothing"
         ),
         IN_SERVICE,
     ),
@@ -102,60 +101,8 @@ _FLEXIBLE_LOAD: Final = Table(
     ),
 )
 
-_CANDIDATE: Final = Table(
-    name="candidate",
-    doc="Something that planning may build.",
-    columns=(
-        NAME,
-        reference("bus", "bus at which it would stand"),
-        Column(
-            name="technology",
-            dtype="object",
-            required=True,
-            check=one_of(*TECHNOLOGIES),
-            doc="what would be built",
-        ),
-        _OWNER,
-        quantity("unit_p_mw", "MW", 0.0, 0, "rated power of one unit; needed by pv, wind, storage"),
-        quantity("unit_e_mwh", "MWh", 0.0, 0, "energy capacity of one unit; needed by storage"),
-        Column(name="max_units", dtype="int64", default=1, check=ge(0), doc="most units built"),
-        Column(
-            name="capex_eur_per_unit",
-            dtype="float64",
-            unit="EUR",
-            required=True,
-            check=ge(0),
-            doc="investment in one unit",
-        ),
-        quantity("fixed_om_eur_per_unit_per_year", "EUR/a", 0.0, 0, "yearly cost of one unit"),
-        quantity(
-            "variable_om_eur_per_mwh",
-            "EUR/MWh",
-            0.0,
-            0,
-            "cost of each MWh fed in; storage: of each MWh charged or discharged",
-        ),
-        quantity("lifetime_years", "a", 20.0, 0, "years until it is replaced", positive=True),
-        _CHARGE,
-        _DISCHARGE,
-        percent(
-            "min_soc_percent",
-            0.0,
-            "storage: energy below is the reserve that carries an island after a fault",
-        ),
-        reference(
-            "line",
-            "technology line: the row, out of service or open, that would be built as a normally"
-            " open tie; -1 is none",
-            default=NONE,
-            needed_where=("technology", "line"),
-        ),
-        IN_SERVICE,
-    ),
-)
-
 TABLES: Final[Mapping[str, Table]] = MappingProxyType(
-    {table.name: table for table in (_PARTICIPANT, _FLEXIBLE_LOAD, SOP, SOP_TERMINAL, _CANDIDATE)}
+    {table.name: table for table in (_PARTICIPANT, _FLEXIBLE_LOAD, SOP, SOP_TERMINAL, CANDIDATE)}
 )
 """Our tables by their key in the net."""
 
@@ -171,7 +118,7 @@ EXTENSIONS: Final[Mapping[str, Extension]] = MappingProxyType(
             Extension(
                 table="load",
                 columns=(
-                    _OWNER,
+                    OWNER,
                     Column(
                         name="customers",
                         dtype="int64",
@@ -181,13 +128,13 @@ EXTENSIONS: Final[Mapping[str, Extension]] = MappingProxyType(
                     ),
                 ),
             ),
-            Extension(table="sgen", columns=(_OWNER,)),
+            Extension(table="sgen", columns=(OWNER,)),
             Extension(
                 table="storage",
                 columns=(
-                    _OWNER,
-                    _CHARGE,
-                    _DISCHARGE,
+                    OWNER,
+                    CHARGE,
+                    DISCHARGE,
                     quantity(
                         "degradation_eur_per_mwh", "EUR/MWh", 0.0, 0, "wear for each MWh discharged"
                     ),
@@ -208,6 +155,7 @@ EXTENSIONS: Final[Mapping[str, Extension]] = MappingProxyType(
                     *_REPAIR,
                 ),
             ),
+            Extension(table="switch", columns=(REMOTE_SWITCHING_TIME,)),
             Extension(
                 table="trafo",
                 columns=(

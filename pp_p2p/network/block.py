@@ -109,9 +109,29 @@ def network_block(
     formulation.add_branch_limits(block, physics)
     if closed is not None:
         add_on_off(block, grid, closed)
+    if grid.open_at is not None:
+        _open(block, grid.open_at)
     _add_balances(block, grid, formulation, injection)
     tighten_voltage(block, grid, formulation, tightening)
     return block
+
+
+def _open(block: Any, open_at: Array) -> None:
+    """Take the laws of branches that are open (branch, step) out of the block: no flow there."""
+    for k, t in np.argwhere(open_at).tolist():
+        for name in ("p", "q", "l"):
+            flow = block.component(name)
+            if flow is not None:
+                flow[k, t].fix(0.0)
+        for name in ("voltage_drop", "current_cone"):
+            law = block.component(name)
+            if law is not None:
+                law[k, t].deactivate()
+        polygon = block.component("current_polygon")
+        if polygon is not None:
+            for key, side in polygon.items():
+                if key[:2] == (k, t):
+                    side.deactivate()
 
 
 def _add_voltage(block: Any, grid: GridData) -> None:

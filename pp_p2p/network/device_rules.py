@@ -107,11 +107,12 @@ def _storage_limits(net: Any) -> Iterator[Finding]:
     start = soc / 100.0 * high  # NaN where the start is free
     tiny = 1e-9 * (1.0 + high.abs())
     for column, wrong, rule in (
+        ("min_e_mwh", low < 0, "is below 0: no storage holds less than nothing"),
         ("max_e_mwh", low > high + tiny, "is below min_e_mwh"),
         (
             "soc_percent",
             (start < low - tiny) | (start > high + tiny),
-            "lies outside the energy limits",
+            "lies outside the energy limits: the unit cannot end the day where it starts",
         ),
         (
             "max_p_mw",

@@ -5,7 +5,8 @@ Storage k, step t of length h, over each day:
     e[t+1] = e[t] + eta_c c[t] h - d[t] h / eta_d,   e[after last] = e[first]   (storage_dynamics)
     0 <= c <= C n,   0 <= d <= D n,   E_min n <= e <= E_max n                   (…_limit)
 
-with n = 1 for what exists and n = the units built for a candidate. Charging and discharging at
+with n = 1 for what exists and n = the units built for a candidate; E may have units of its own
+(`AddedEnergy`). Charging and discharging at
 once never pays where energy has a positive price, so no binary variable forbids it.
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyomo.environ as pyo
@@ -29,6 +30,18 @@ from pp_p2p.network.timeline import Timeline
 
 Units = Mapping[int, Any]
 """Decision variable 'units built' of device k; a device that is not a key exists already."""
+
+
+class AddedEnergy(NamedTuple):
+    """Energy that storage gets beside its units: `least` and `most` of one (p.u. h), how many."""
+
+    least: float
+    most: float
+    units: Any
+
+
+Added = Mapping[int, list[AddedEnergy]]
+"""What adds energy to storage k."""
 
 Bounds = dict[str, tuple[Array, Array]]
 """Lower and upper bound (device, step) of each variable of a block."""
@@ -48,11 +61,16 @@ def fixed_injection(
     return Injection(p=p, q=q)
 
 
-def storage_bounds(data: Storages, line: Timeline, units: Units | None = None) -> Bounds:
+def storage_bounds(
+    data: Storages, line: Timeline, units: Units | None = None, added: Added | None = None
+) -> Bounds:
     """Return the bounds of ``charge``, ``discharge`` and ``energy``, p.u. and p.u. h."""
     most, built = _most(len(data.index), units), _built(len(data.index), units)
     low = np.repeat(np.where(built, 0.0, data.e_min)[:, None], line.n_steps, axis=1)
-    high = np.repeat((data.e_max * most)[:, None], line.n_steps, axis=1)
+    e_max = data.e_max * most
+    for k, parts in (added or {}).items():
+        e_max[k] += sum(part.most * float(part.units.ub) for part in parts)
+    high = np.repeat(e_max[:, None], line.n_steps, axis=1)
     given = np.flatnonzero(~built & np.isfinite(data.e_start))
     first = np.ix_(given, line.first_steps())
     low[first] = high[first] = data.e_start[given][:, None]
@@ -104,18 +122,23 @@ def _within(bounds: tuple[Array, Array]) -> Any:
 
 
 def storage_block(
-    data: Storages, line: Timeline, injection: Injection, units: Units | None = None
+    data: Storages,
+    line: Timeline,
+    injection: Injection,
+    units: Units | None = None,
+    added: Added | None = None,
 ) -> Any:
     """Return a block with ``charge``, ``discharge`` (p.u.) and ``energy`` (p.u. h) of storage.
 
     The net discharge is added to `injection`, but for units on the link of a soft open point.
+    `added` is for storage in `units` alone.
     """
     units = units or {}
     block = pyo.Block(concrete=True)
     block.STORAGE = pyo.RangeSet(0, len(data.index) - 1)
     block.TIME = pyo.RangeSet(0, line.n_steps - 1)
 
-    bounds = storage_bounds(data, line, units)
+    bounds = storage_bounds(data, line, units, added)
     grid_of = (block.STORAGE, block.TIME)
     block.charge = pyo.Var(*grid_of, bounds=_within(bounds["charge"]))
     block.discharge = pyo.Var(*grid_of, bounds=_within(bounds["discharge"]))
@@ -133,7 +156,7 @@ def storage_block(
 
     block.storage_dynamics = pyo.Constraint(*grid_of, rule=storage_dynamics)
     if units:
-        _limit_by_units(block, data, units)
+        _limit_by_units(block, data, units, added or {})
     for k in np.flatnonzero(data.sop == NONE).tolist():
         for t in block.TIME:
             terms = injection.p_terms[int(data.node[k]), t]
@@ -152,18 +175,21 @@ def drawn_from_links(data: Storages, block: Any) -> Drawn:
     return drawn
 
 
-def _limit_by_units(block: Any, data: Storages, units: Units) -> None:
-    def limit(variable: Any, rating: Array, sense: float) -> Any:
+def _limit_by_units(block: Any, data: Storages, units: Units, added: Added) -> None:
+    def limit(variable: Any, rating: Array, sense: float, more: str = "") -> Any:
         def rule(_: Any, k: int, t: int) -> Any:
             size = sense * float(rating[k])
-            return linear([sense, -size], [variable[k, t], units[k]]) <= 0.0
+            parts = added.get(k, ()) if more else ()
+            sizes = [-sense * float(getattr(part, more)) for part in parts]
+            counts = [part.units for part in parts]
+            return linear([sense, -size, *sizes], [variable[k, t], units[k], *counts]) <= 0.0
 
         return pyo.Constraint(list(units), block.TIME, rule=rule)
 
     block.charge_limit = limit(block.charge, data.p_charge, 1.0)
     block.discharge_limit = limit(block.discharge, data.p_discharge, 1.0)
-    block.energy_limit = limit(block.energy, data.e_max, 1.0)
-    block.energy_reserve = limit(block.energy, data.e_min, -1.0)
+    block.energy_limit = limit(block.energy, data.e_max, 1.0, "most")
+    block.energy_reserve = limit(block.energy, data.e_min, -1.0, "least")
 
 
 def generator_block(

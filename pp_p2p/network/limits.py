@@ -152,7 +152,7 @@ def explain_compiled(problem: CompiledProblem, network: Any, grid: GridData, lin
     rows = {id(constraint): k for k, constraint in enumerate(problem.rows)}
     groups = [
         *_network_limits(problem, network, grid, line, columns, rows),
-        *_device_limits(network.model(), grid, line, columns),
+        *_device_limits(network.parent_block(), grid, line, columns),
         *_load_flow(network, grid, line, rows),
     ]
     for least in range(3):

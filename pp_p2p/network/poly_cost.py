@@ -1,4 +1,7 @@
-"""Costs by pandapower's own table ``net.poly_cost``."""
+"""Costs by pandapower's own table ``net.poly_cost``.
+
+The constant of a polynomial moves no decision and is in no cost. ``net.pwl_cost`` is refused.
+"""
 
 from __future__ import annotations
 
@@ -44,3 +47,28 @@ def poly_cost_findings(net: Any) -> Iterator[Finding]:
                 rule=rule,
                 mend="drop the row or set the term to 0",
             )
+    pieces = net.get("pwl_cost")
+    if pieces is not None and len(pieces):
+        yield Finding(
+            table="pwl_cost",
+            rows=tuple(pieces.index.tolist()),
+            rule="holds piecewise linear costs, which no model here reads",
+            mend="drop the rows and give the costs as net.poly_cost",
+        )
+
+
+def traded_cost_findings(net: Any) -> Iterator[Finding]:
+    """Yield costs that a market cannot take: there, the wear of storage has a column of its own.
+
+    Costs of an external grid are none of them: the prices of the profiles stand for it.
+    """
+    yield from poly_cost_findings(net)
+    costs = net.poly_cost
+    wear = (costs.et == "storage") & (costs.cp1_eur_per_mw != 0)
+    if wear.any():
+        yield Finding(
+            table="poly_cost",
+            rows=tuple(costs.index[wear]),
+            rule="prices storage",
+            mend="drop the row and give storage.degradation_eur_per_mwh (pp_p2p.set_storage)",
+        )

@@ -11,6 +11,7 @@ import xarray as xr
 from pp_p2p.names import BUS, LINE, TRAFO
 from pp_p2p.network.block import Injection
 from pp_p2p.network.branches import Array
+from pp_p2p.network.converter_losses import LossLaw
 from pp_p2p.network.grid import GridData
 from pp_p2p.network.portfolio import Portfolio
 from pp_p2p.network.timeline import Timeline
@@ -83,13 +84,17 @@ def converter_slack(m: Any, portfolio: Portfolio) -> Array:
     That is ``k^2 - p^2 - q^2``, or ``m - p^2 - q^2`` with quadratic losses. A converter without
     losses has none: nothing hangs on its ``k``.
     """
-    sop, law = m.sop, portfolio.sops.law
+    return cone_slack(m.sop, portfolio.sops.law, np.ones(len(portfolio.sops.index)))
+
+
+def cone_slack(sop: Any, law: LossLaw, units: Array) -> Array:
+    """Return `converter_slack` of a block with `units` (terminal,) of each device."""
     slack = np.zeros((len(sop.TIME), len(law.factor)))
     for i in np.flatnonzero((law.factor > 0) | (law.quadratic > 0)).tolist():
         for t in sop.TIME:
             p, q = sop.p[i, t].value, sop.q[i, t].value
             squares = [sop.k[i, t].value ** 2] if law.factor[i] > 0 else []
-            squares += [sop.m[i, t].value] if law.quadratic[i] > 0 else []
+            squares += [units[i] * sop.m[i, t].value] if law.quadratic[i] > 0 else []
             slack[t, i] = max(squares) - p**2 - q**2
     return slack
 

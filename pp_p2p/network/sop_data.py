@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 
 from pp_p2p.elements.terminals import live_terminals
 from pp_p2p.network.branches import Array
@@ -29,7 +30,11 @@ class SoftOpenPoints:
     @classmethod
     def from_net(cls, net: Any, grid: GridData) -> Self:
         """Read the terminals that are in service, with their device, on energised buses."""
-        terminal = live_terminals(net)
+        return cls.from_terminals(live_terminals(net), grid)
+
+    @classmethod
+    def from_terminals(cls, terminal: pd.DataFrame, grid: GridData) -> Self:
+        """Read rows of ``net.sop_terminal`` that are on energised buses."""
         node = grid.nodes_of(terminal.bus.to_numpy())
         rows, base = terminal[node >= 0], grid.s_base_mva
         s_max = rows.sn_mva.to_numpy(float) / base

@@ -17,15 +17,15 @@ import pandas as pd
 
 from pp_p2p.errors import Finding, InvalidInput, raise_if_any
 from pp_p2p.network.branches import Array, Branches, dangling_admittance
-from pp_p2p.network.grid import (
-    GridData,
-    _closed_branches,
-    _dangling_shunts,
-    _fuse,
-    _Nodes,
-    _shunts,
-    _sources,
-    _voltage_limits,
+from pp_p2p.network.grid import GridData
+from pp_p2p.network.nodes import (
+    Nodes,
+    Sources,
+    closed_branches,
+    dangling_shunts,
+    fuse,
+    shunts,
+    voltage_limits,
 )
 from pp_p2p.network.support import raise_unsupported
 from pp_p2p.network.switch_tables import (
@@ -195,19 +195,19 @@ class SwitchGraph:
             raise InvalidInput(nothing_to_switch())
         everything = _closed_copy(net, lines, switches)
         s_base = float(net.sn_mva)
-        live, dangling = _closed_branches(everything, s_base)
+        live, dangling = closed_branches(everything, s_base)
         direct = _zero_impedance(net, everything, switches, s_base)
         live = Branches.concatenate(live, direct)
-        nodes = _Nodes.energised(everything, _fuse(everything), live)
+        nodes = Nodes.energised(everything, fuse(everything), live)
         live = live.take(nodes.has(live.from_bus) & nodes.has(live.to_bus))
         raise_if_any(_unfed(net, nodes))
-        y_node = _shunts(net, nodes, s_base) + _dangling_shunts(dangling, nodes)
-        sources = _sources(everything, nodes)
+        y_node = shunts(net, nodes, s_base) + dangling_shunts(dangling, nodes)
+        sources = Sources.of(everything, nodes)
         movable = _movable(live, lines, switches)
         edges = _edges(live, movable, nodes)
         closed = _closed_now(net, edges)
         y_open = _open_admittance(net, edges)
-        vm_min, vm_max = _voltage_limits(everything, nodes)
+        vm_min, vm_max = voltage_limits(everything, nodes)
         ends = [nodes.of(edges.from_bus), nodes.of(edges.to_bus)]
         scale = 1.0 / edges.ratio**2
         return cls(
@@ -218,9 +218,9 @@ class SwitchGraph:
             vm_min=vm_min,
             vm_max=vm_max,
             y_node=y_node,
-            root=sources["node"],
-            root_vm=sources["vm"],
-            root_ext_grid=sources["ext_grid"],
+            root=sources.node,
+            root_vm=sources.vm,
+            root_ext_grid=sources.ext_grid,
             tail=ends[0],
             head=ends[1],
             z=edges.z,
@@ -285,7 +285,7 @@ def _movable(branches: Branches, lines: list[int], switches: list[int]) -> Array
     return mask
 
 
-def _edges(live: Branches, movable: Array, nodes: _Nodes) -> Branches:
+def _edges(live: Branches, movable: Array, nodes: Nodes) -> Branches:
     """Return the operable branches as they are, and the fixed ones with parallel ones merged."""
     fixed = live.take(~movable)
     merged = merge_parallel(fixed, nodes.of(fixed.from_bus), nodes.of(fixed.to_bus))
@@ -334,7 +334,7 @@ def _open_admittance(net: Any, edges: Branches) -> tuple[Array, Array]:
     return at_from, at_to
 
 
-def _unfed(net: Any, nodes: _Nodes) -> list[Finding]:
+def _unfed(net: Any, nodes: Nodes) -> list[Finding]:
     """Yield the loads and generators that no configuration feeds."""
     there = set(net.bus.index[net.bus.in_service.to_numpy(bool)].tolist())
     found = []

@@ -136,15 +136,15 @@ def _branches_below(grid: GridData) -> list[list[int]]:
     return below
 
 
-def weigh_losses(
+def added_losses(
     m: Any, tightening: Tightening, grid: GridData, sops: SoftOpenPoints, per_pu: Array
-) -> None:
-    """Add (a) to the objective of `m`, as the expression ``m.added``: 0 where it is not wanted.
+) -> Any:
+    """Return (a) as an expression: 0 where it is not wanted.
 
     Parameters
     ----------
-    m : pyomo.ConcreteModel
-        With a `network_block` as ``m.network``, converters as ``m.sop`` and one objective.
+    m : pyomo.ConcreteModel or pyomo.Block
+        With a `network_block` as ``m.network`` and converters as ``m.sop``.
     tightening : Tightening
     grid : GridData
     sops : SoftOpenPoints
@@ -162,8 +162,15 @@ def weigh_losses(
                 for factor, variable in loss_terms(m.sop, sops, i, t):
                     coefs.append(size * factor)
                     variables.append(variable)
-    m.added = pyo.Expression(expr=linear(coefs, variables) if coefs else 0.0)
-    if coefs:
+    return linear(coefs, variables) if coefs else 0.0
+
+
+def weigh_losses(
+    m: Any, tightening: Tightening, grid: GridData, sops: SoftOpenPoints, per_pu: Array
+) -> None:
+    """Add `added_losses` to the one objective of `m`, as the expression ``m.added``."""
+    m.added = pyo.Expression(expr=added_losses(m, tightening, grid, sops, per_pu))
+    if tightening.loss_weight > 0:
         objective = next(iter(m.component_data_objects(pyo.Objective, active=True)))
         objective.expr = objective.expr + m.added.expr
 

@@ -114,9 +114,18 @@ class Timeline:
         Raises
         ------
         InvalidInput
-            Neither of both, no step at all, uneven steps, a weight below zero, a profile with
-            other dims than `pp_p2p.names` says, or a value that is not finite.
+            No dataset, neither of both, no step at all, uneven steps, a weight below zero, a
+            scenario without a chance, a profile with other dims than `pp_p2p.names` says, or a
+            value that is not a finite number.
         """
+        if not isinstance(profiles, xr.Dataset):
+            raise InvalidInput(
+                Finding(
+                    table="profiles",
+                    rule=f"is a {type(profiles).__name__}",
+                    mend="pass an xarray.Dataset with a dim 'time'",
+                )
+            )
         if {DAY, HOUR} <= set(profiles.dims):
             line = cls._of_days(profiles)
         elif TIME in profiles.dims:
@@ -192,6 +201,17 @@ def _probabilities(profiles: xr.Dataset) -> Array:
     if "probability" not in profiles:
         return np.full(count, 1.0 / max(count, 1))
     weight = profiles["probability"].to_numpy().astype(float)
+    bad = np.flatnonzero(~(weight > 0)) if weight.shape == (count,) else np.zeros(0, dtype=int)
+    if bad.size:
+        raise InvalidInput(
+            Finding(
+                table="profiles",
+                column="probability",
+                rows=tuple(f"{SCENARIO} {profiles[SCENARIO].to_numpy()[k]}" for k in bad),
+                rule="is not a number above 0",
+                mend="drop scenarios that cannot come true: a model would not price them",
+            )
+        )
     if weight.shape != (count,) or abs(weight.sum() - 1.0) > PROBABILITY_TOLERANCE:
         raise InvalidInput(
             Finding(
@@ -226,7 +246,7 @@ def read_prices(profiles: xr.Dataset, line: Timeline) -> tuple[Array, Array]:
             Finding(
                 table="profiles",
                 column=names[1],
-                rows=tuple(crossed.tolist()),
+                rows=tuple(line.label(int(k)) for k in crossed),
                 rule="is above the purchase price, which pays for buying and selling at once",
                 mend=f"lower it to at most {names[0]}",
             )
@@ -266,6 +286,10 @@ def _not_finite(profiles: xr.Dataset, line: Timeline) -> list[Finding]:
                     mend=f"give it the dims {', '.join(sorted(wanted))}",
                 )
             )
+            continue
+        if profiles[name].dtype.kind not in "biuf":
+            rule, mend = f"holds {profiles[name].dtype} values", "give numbers"
+            found.append(Finding(table="profiles", column=name, rule=rule, mend=mend))
             continue
         values = line.array(profiles, name).reshape(line.n_steps, -1)
         rows = np.flatnonzero(~np.isfinite(values).all(axis=1))

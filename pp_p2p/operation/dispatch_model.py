@@ -61,6 +61,7 @@ class CompiledDispatch:
         self.data = data
         self.model = build(data, formulation)
         self._problem = _compiled(self.model)
+        self._config = config
         self._solver = CompiledSolver(self._problem, config)
         positions = Positions(self._problem)
         self._vectors = ModelVectors(self.model, positions)
@@ -81,8 +82,10 @@ class CompiledDispatch:
                 vectors.bound(columns, 0.0, most * len(data.grid.source_node))
         return vectors.put_into(self._problem)
 
-    def solve(self, data: DispatchData) -> SolveReport:
+    def solve(self, data: DispatchData, *, afresh: bool = False) -> SolveReport:
         """Solve with `data` and load the values into ``self.model``.
+
+        `afresh` sets the solver up anew, so that no digit depends on what was solved before.
 
         Raises
         ------
@@ -90,6 +93,8 @@ class CompiledDispatch:
             With the limits that cannot hold.
         """
         problem = self._problem if data is self.data else self.problem_of(data)
+        if afresh:
+            self._solver = CompiledSolver(problem, self._config)
         try:
             x, report = self._solver.solve(problem)
         except TimeLimit:

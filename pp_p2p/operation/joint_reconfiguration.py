@@ -18,7 +18,7 @@ import dataclasses
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyomo.environ as pyo
@@ -97,7 +97,7 @@ def solve_jointly(problem: JointProblem, solver: SolverConfig) -> Outcome:
     starts = _alternate(problem, m, compiled, share)
     spent = time.perf_counter() - started
     rest = dataclasses.replace(solver, time_limit_s=max(solver.time_limit_s - spent, 1.0))
-    columns = _Columns(problem, m, compiled)
+    columns = TreeColumns(problem, m, compiled)
     try:
         answer = solve_by_branching(
             compiled,
@@ -130,12 +130,54 @@ def build_joint(problem: JointProblem) -> Any:
     m.switches = switches
     of_period = {(e, p): switches.closed[e, p] for e in movable for p in range(periods)}
     m.radiality = radiality_block(graph, graph_facts(graph), of_period, periods, problem.radiality)
-    _add_operations(m, problem, movable)
+    _add_required(m, problem)
+    add_operations(m, problem, movable, m.objective, SCALE[problem.data.objective])
     return m
 
 
-def _add_operations(m: Any, problem: JointProblem, movable: list[int]) -> None:
-    """Add (2) and what operations cost."""
+def _add_required(m: Any, problem: JointProblem) -> None:
+    """Keep open what heuristics keep open."""
+    kept = [[e for e in cut.edges if problem.graph.switchable[e]] for cut in problem.required]
+
+    def required(m: Any, k: int, p: int) -> Any:
+        most = float(len(kept[k]) - problem.required[k].at_least)
+        return sum(m.switches.closed[e, p] for e in kept[k]) <= most
+
+    periods = range(len(problem.first_step))
+    m.required = pyo.Constraint(range(len(kept)), periods, rule=required)
+
+
+class Switched(Protocol):
+    """What (2) is made of: the network, the limits, and the periods of one configuration each."""
+
+    @property
+    def graph(self) -> SwitchGraph:
+        """Network."""
+
+    @property
+    def limits(self) -> SwitchingLimits:
+        """Limits of switching."""
+
+    @property
+    def line(self) -> Timeline:
+        """Steps."""
+
+    @property
+    def first_step(self) -> Array:
+        """First step (period,) of every period."""
+
+    @property
+    def day(self) -> Array:
+        """Day (period,) that a period lies in."""
+
+
+def add_operations(
+    m: Any, problem: Switched, movable: list[int], objective: Any, unit: float
+) -> None:
+    """Add (2), and what operations cost, over `unit`, to an objective of `m`.
+
+    ``m.switches.closed[edge, period]`` are the binaries.
+    """
     limits, graph = problem.limits, problem.graph
     closed, periods = m.switches.closed, range(len(problem.first_step))
     day, first = problem.day, problem.first_step
@@ -177,26 +219,19 @@ def _add_operations(m: Any, problem: JointProblem, movable: list[int]) -> None:
     m.dwell = pyo.Constraint(
         movable, pairs, rule=lambda m, e, p, o: m.operated[e, p] + m.operated[e, o] <= 1.0
     )
-    kept = [[e for e in cut.edges if graph.switchable[e]] for cut in problem.required]
-
-    def required(_: Any, k: int, p: int) -> Any:
-        most = float(len(kept[k]) - problem.required[k].at_least)
-        return sum(closed[e, p] for e in kept[k]) <= most
-
-    m.required = pyo.Constraint(range(len(kept)), periods, rule=required)
     if limits.cost:
         weight = problem.line.weight
-        m.objective.expr += sum(
-            limits.cost * float(weight[day[p]]) / SCALE[problem.data.objective] * m.operated[e, p]
+        objective.expr += sum(
+            limits.cost * float(weight[day[p]]) / unit * m.operated[e, p]
             for e in movable
             for p in periods
         )
 
 
-class _Columns:
+class TreeColumns:
     """The integer columns of the compiled model as configurations (period, edge) and back."""
 
-    def __init__(self, problem: JointProblem, m: Any, compiled: CompiledProblem) -> None:
+    def __init__(self, problem: Switched, m: Any, compiled: CompiledProblem) -> None:
         self.graph = problem.graph
         place = {id(variable): key for key, variable in m.switches.closed.items()}
         integer = np.flatnonzero(compiled.integer)
@@ -232,7 +267,7 @@ def _alternate(
     problem: JointProblem, m: Any, compiled: CompiledProblem, share: SolverConfig
 ) -> list[Array]:
     """Return configurations (period, edge) to start from, the best one last."""
-    columns = _Columns(problem, m, compiled)
+    columns = TreeColumns(problem, m, compiled)
     started = time.perf_counter()
     load = -m.injection.p - 1j * m.injection.q
     found: list[Array] = []

@@ -89,6 +89,7 @@ def certify(
     *,
     has_losses: bool,
     converter_slack: ArrayLike = 0.0,
+    further_slack: ArrayLike = 0.0,
     loss_price: Array | None = None,
 ) -> Certificate:
     """Replay `flows` in the AC power flow and compare.
@@ -104,6 +105,8 @@ def certify(
         Whether the formulation has losses, and so a relaxation gap.
     converter_slack : (step, terminal)
         Slack of the converters' cones (`pp_p2p.network.solution.converter_slack`).
+    further_slack : (step, terminal)
+        The same of converters that are not in the net yet.
     loss_price : (step,), optional
         What the objective charges for one more MWh of losses, for the reasons of a gap.
     """
@@ -118,7 +121,9 @@ def certify(
     slack = np.asarray(converter_slack, dtype=float)
     slack = slack if slack.ndim else np.full((len(flows.v), 1), slack)
     proof = Certificate(
-        relaxation_gap=max(float(gaps.max(initial=0.0)), float(slack.max(initial=0.0))),
+        relaxation_gap=max(
+            float(each.max(initial=0.0)) for each in (gaps, slack, np.asarray(further_slack))
+        ),
         branch_gap=gaps,
         converter_gap=slack,
         flow_scale=max(1.0, float((flows.p**2 + flows.q**2).max(initial=0.0))),

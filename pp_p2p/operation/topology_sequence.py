@@ -26,6 +26,9 @@ from pp_p2p.network.branches import Array
 MOST_EXPANDED = 50_000
 """Partial sequences that are looked at before the search gives up."""
 
+PRESENT = -1
+"""Stands for the present configuration in `Pool.banned`."""
+
 ONE_EXCHANGE = 2
 """Operations between two different trees, at least: one edge opens, one closes."""
 
@@ -72,12 +75,15 @@ class Pool:
         Configuration before the first step.
     outside : (step,) of float, optional
         What a configuration outside the pool costs at least; it is then one more, the last.
+    banned : set of (step, configuration, configuration)
+        Changes that may not be made before a step; -1 is the present configuration.
     """
 
     closed: Array
     cost: Array
     present: Array
     outside: Array | None = None
+    banned: frozenset[tuple[int, int, int]] = frozenset()
 
     @property
     def size(self) -> int:
@@ -203,6 +209,8 @@ def _best_first(
     fresh, never = np.zeros(n_edges, dtype=np.int64), np.full(n_edges, -(10**6))
     beginnings = []
     for i in everything[left >= 0].tolist():
+        if (0, PRESENT, i) in pool.banned:
+            continue
         moved = _operated(pool, pool.present, i)
         count, since = fresh + moved, np.where(moved, 0, never)
         if _kept(limits, count, moved, never, 0):
@@ -233,6 +241,8 @@ def _successors(
     found = []
     last = pool.closed[here.at] if here.at < len(pool.closed) else None
     for j in np.flatnonzero(reachable).tolist():
+        if (t, here.at, j) in pool.banned:
+            continue
         distance = int(between[here.at, j])
         moved = _operated(pool, last, j)
         count = here.count + moved

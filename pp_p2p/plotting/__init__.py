@@ -9,6 +9,7 @@ come with ``on_map=True`` only.
 from __future__ import annotations
 
 from pp_p2p.plotting.bands import loading_figure, voltage_figure
+from pp_p2p.plotting.market_figures import end_use_figure, mechanisms_figure
 from pp_p2p.plotting.net_traces import traces
 from pp_p2p.plotting.network_map import TECHNOLOGY_SYMBOLS, investment_text, network_figure
 from pp_p2p.plotting.over_pandapower import pf_res_plotly, simple_plotly
@@ -17,8 +18,10 @@ from pp_p2p.plotting.scene import create_generic_coordinates
 __all__ = [
     "TECHNOLOGY_SYMBOLS",
     "create_generic_coordinates",
+    "end_use_figure",
     "investment_text",
     "loading_figure",
+    "mechanisms_figure",
     "network_figure",
     "pf_res_plotly",
     "simple_plotly",

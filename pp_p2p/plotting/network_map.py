@@ -21,6 +21,7 @@ TECHNOLOGY_SYMBOLS: Final = {
     "pv": ("PV", "diamond"),
     "wind": ("wind", "triangle-up"),
     "storage": ("storage", "square"),
+    "storage_energy": ("storage energy", "square-open"),
     "sop": ("soft open point", "hexagram"),
     "switch": ("switch", "x"),
 }
@@ -38,8 +39,9 @@ def network_figure(network: xr.Dataset, plan: xr.Dataset | None = None) -> Any:
     network : Dataset
         From `pp_p2p.network.layout.describe_net`.
     plan : Dataset, optional
-        Result of `planning.plan_network`; its built ties are highlighted, and every other
-        investment is a symbol beside its bus: the shape is the technology, the colour the owner.
+        Result of `planning.plan_network` or `planning.plan_at`; its built ties are highlighted,
+        and every other investment is a symbol beside its bus: the shape is the technology, the
+        colour the owner, a number in it the stage from which on it stands.
 
     Returns
     -------
@@ -257,7 +259,9 @@ def _draw_investments(figure: Any, network: xr.Dataset, plan: xr.Dataset, place:
         figure.add_scatter(
             x=[spots[i][0] for i in mine],
             y=[spots[i][1] for i in mine],
-            mode="markers",
+            mode="markers+text" if "first_stage" in plan else "markers",
+            text=[_first_stage(plan, built[i]) for i in mine],
+            textfont={"size": 9, "color": "white"},
             marker=marker | {"color": [owner_colour(int(owner[built[i]]), people) for i in mine]},
             hovertemplate=[f"{investment_text(plan, built[i])}<extra></extra>" for i in mine],
             showlegend=False,
@@ -274,10 +278,17 @@ def investment_text(plan: xr.Dataset, k: int) -> str:
     size = f"{float(one['built_p_mw']):.3g} MW"
     if float(one["built_e_mwh"]) > 0:
         size += f", {float(one['built_e_mwh']):.3g} MWh"
+    since = _first_stage(plan, k)
     return (
-        f"<b>{plain(one['candidate_name'].item())}</b><br>{int(one['units'])} of "
+        f"<b>{plain(one['candidate_name'].item())}</b><br>{float(one['units']):.3g} of "
         f"{int(one['max_units'])} units<br>{size}<br>{float(one['capex_eur']):,.0f} EUR"
+        + (f"<br>from stage {since} on" if since else "")
     )
+
+
+def _first_stage(plan: xr.Dataset, k: int) -> str:
+    """Return the stage of a horizon in which investment number `k` begins, if it has stages."""
+    return str(int(plan["first_stage"][k])) if "first_stage" in plan else ""
 
 
 def _segments(network: xr.Dataset, place: Place) -> Array:

@@ -76,6 +76,7 @@ def test_setters_cover_every_column_of_the_extensions():
         "trafo": attributes.set_trafo_reliability,
         "load": attributes.set_customers,
         "storage": attributes.set_storage,
+        "switch": attributes.set_remote_control,
     }
     for table, declared in EXTENSIONS.items():
         settable = set(list(parameters(setters[table]))[1:]) if table in setters else set()
@@ -176,7 +177,7 @@ def test_columns_of_the_user_stay_until_validation_names_them(case33):
         ("create_participant", {"bus": 1, "index": "a"}, "must be a whole number >= 0"),
         ("create_participant", {"bus": 1, "max_import_mw": -1.0}, "must be >= 0, is -1.0"),
         ("create_participant", {"bus": 1, "max_export_mw": math.inf}, "(NaN) for no limit"),
-        ("create_participant", {"bus": 1, "bargaining_power": 0.0}, "must be > 0"),
+        ("create_participant", {"bus": 1, "bargaining_power": -0.5}, "must be >= 0"),
         ("create_participant", {"bus": 1, "name": 5}, "must be text"),
         ("create_flexible_load", {"load": 99}, "must be a row of net.load"),
         ("create_flexible_load", {"load": 9}, "must be a load that no other row names"),
@@ -198,7 +199,11 @@ def test_columns_of_the_user_stay_until_validation_names_them(case33):
             "must not be above max_q_mvar",
         ),
         ("create_candidate", {"technology": "gas"}, "must be one of 'pv'"),
-        ("create_candidate", {"technology": "pv"}, "must be > 0 for pv, wind, storage"),
+        (
+            "create_candidate",
+            {"technology": "pv"},
+            "must be > 0 for pv, wind, dispatchable, storage",
+        ),
         (
             "create_candidate",
             {"technology": "storage", "unit_p_mw": 1.0},

@@ -43,6 +43,8 @@ POINTS_TO = {
     ("candidate", "bus"): "bus",
     ("candidate", "participant"): "participant",
     ("candidate", "line"): "line",
+    ("candidate", "sop"): "sop",
+    ("candidate", "switch"): "switch",
     ("load", "participant"): "participant",
     ("sgen", "participant"): "participant",
     ("storage", "participant"): "participant",

@@ -49,7 +49,7 @@ def test_validation_changes_nothing(full):
         ("participant", 0, "bus", 99),
         ("participant", 1, "max_trade_mw", -1.0),
         ("participant", 1, "max_trade_mw", np.inf),
-        ("participant", 1, "bargaining_power", 0.0),
+        ("participant", 1, "bargaining_power", -0.5),
         ("flexible_load", 0, "load", 99),
         ("flexible_load", 0, "max_up_percent", -1.0),
         ("flexible_load", 0, "max_down_percent", 101.0),
@@ -256,7 +256,7 @@ def test_sop_between_the_two_sides_of_a_transformer():
     assert places(net) == [("sop_terminal", "bus", (0, 1))]
 
 
-def test_validation_is_quick():
+def test_validation_is_no_slower_than_a_copy():
     net = pn.mv_oberrhein()
     buses = net.bus.index.to_list()
     for bus, load in zip(buses[:30], net.load.index, strict=False):
@@ -265,9 +265,11 @@ def test_validation_is_quick():
         create_candidate(net, bus, technology="pv", unit_p_mw=0.1, capex_eur_per_unit=1.0)
     for first, second in zip(buses[:10], buses[10:20], strict=True):
         create_sop(net, [first, second], sn_mva=1.0)
-    seconds = []
-    for _ in range(20):
-        start = time.perf_counter()
-        assert findings(net) == ()
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.010
+    assert findings(net) == ()
+    validation, copied = [], []
+    for _ in range(20):  # side by side, so that a busy machine slows both
+        for seconds, action in ((validation, findings), (copied, copy.deepcopy)):
+            start = time.perf_counter()
+            action(net)
+            seconds.append(time.perf_counter() - start)
+    assert min(validation) <= min(copied)
