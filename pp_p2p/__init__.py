@@ -11,7 +11,7 @@ from pp_p2p.public import load_when_used
 from pp_p2p.version import __version__
 
 if TYPE_CHECKING:
-    from pp_p2p import plotting
+    from pp_p2p import ledger, plotting
     from pp_p2p.elements import toolbox
     from pp_p2p.elements.attributes import (
         set_customers,
@@ -32,6 +32,15 @@ if TYPE_CHECKING:
     from pp_p2p.errors import DivergedSteps, InexactRelaxation
     from pp_p2p.market.bargaining import NashBargaining
     from pp_p2p.market.cases import trading_cases
+    from pp_p2p.market.combined_offer import CombinedOffer
+    from pp_p2p.market.congestion import CongestionManagement
+    from pp_p2p.market.distributed import Distributed
+    from pp_p2p.market.end_use import end_use_analysis, price_response
+    from pp_p2p.market.indicators import indicators
+    from pp_p2p.market.mechanisms import compare_mechanisms
+    from pp_p2p.market.reconfiguration_cases import reconfiguration_cases
+    from pp_p2p.market.reconfiguration_options import Reconfiguration
+    from pp_p2p.market.stackelberg import Stackelberg
     from pp_p2p.market.trade_day import trade_day
     from pp_p2p.network.grid import GridData
     from pp_p2p.network.tightening import Tightening
@@ -51,6 +60,7 @@ _HOMES = {
     "create_participant": "pp_p2p.elements.create",
     "create_sop": "pp_p2p.elements.create",
     "set_customers": "pp_p2p.elements.attributes",
+    "set_remote_control": "pp_p2p.elements.attributes",
     "set_line_reliability": "pp_p2p.elements.attributes",
     "set_storage": "pp_p2p.elements.attributes",
     "set_trafo_reliability": "pp_p2p.elements.attributes",
@@ -62,9 +72,20 @@ _HOMES = {
     "DivergedSteps": "pp_p2p.errors",
     "InexactRelaxation": "pp_p2p.errors",
     "NashBargaining": "pp_p2p.market.bargaining",
+    "CombinedOffer": "pp_p2p.market.combined_offer",
+    "Distributed": "pp_p2p.market.distributed",
+    "CongestionManagement": "pp_p2p.market.congestion",
+    "Stackelberg": "pp_p2p.market.stackelberg",
+    "compare_mechanisms": "pp_p2p.market.mechanisms",
+    "end_use_analysis": "pp_p2p.market.end_use",
+    "indicators": "pp_p2p.market.indicators",
+    "price_response": "pp_p2p.market.end_use",
+    "Reconfiguration": "pp_p2p.market.reconfiguration_options",
+    "reconfiguration_cases": "pp_p2p.market.reconfiguration_cases",
     "trade_day": "pp_p2p.market.trade_day",
     "trading_cases": "pp_p2p.market.cases",
     "Tightening": "pp_p2p.network.tightening",
+    "ledger": "pp_p2p",
     "plotting": "pp_p2p",
     "dispatch": "pp_p2p.operation.dispatch",
     "DispatchProblem": "pp_p2p.operation.dispatch_problem",
@@ -79,30 +100,42 @@ _HOMES = {
 }
 
 __all__ = [
+    "CombinedOffer",
+    "CongestionManagement",
     "DispatchProblem",
+    "Distributed",
     "DivergedSteps",
     "GridData",
     "InexactRelaxation",
     "NashBargaining",
+    "Reconfiguration",
     "SolverConfig",
+    "Stackelberg",
     "Tightening",
     "__version__",
     "assign",
     "check",
+    "compare_mechanisms",
     "create_candidate",
     "create_flexible_load",
     "create_participant",
     "create_sop",
     "dispatch",
     "drop_orphans",
+    "end_use_analysis",
     "from_netcdf",
+    "indicators",
+    "ledger",
     "open_net",
     "plotting",
+    "price_response",
+    "reconfiguration_cases",
     "reconfigure",
     "run_year",
     "runpp",
     "set_customers",
     "set_line_reliability",
+    "set_remote_control",
     "set_storage",
     "set_trafo_reliability",
     "to_netcdf",

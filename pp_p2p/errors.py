@@ -69,6 +69,9 @@ class InvalidInput(P2PError, ValueError):
         )
         super().__init__("\n".join(str(finding) for finding in self.findings))
 
+    def __reduce__(self) -> tuple[object, ...]:  # its argument is not what its text is
+        return type(self), (self.findings,)
+
 
 class UnsupportedFeature(P2PError, NotImplementedError):
     """The input is sound, but a model cannot represent a part of it.
@@ -85,8 +88,12 @@ class UnsupportedFeature(P2PError, NotImplementedError):
         self.findings: tuple[Finding, ...] = (
             (findings,) if isinstance(findings, Finding) else tuple(findings)
         )
+        self.model = model
         lines = "\n".join(str(finding) for finding in self.findings)
         super().__init__(f"{model} cannot represent:\n{lines}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.model, self.findings)
 
 
 class SolverUnavailable(P2PError):
@@ -95,6 +102,18 @@ class SolverUnavailable(P2PError):
 
 class SolverCannot(P2PError):
     """The solver is there but cannot solve a problem of this class."""
+
+
+class LedgerUnavailable(P2PError):
+    """The packages that settle on a ledger are not installed."""
+
+
+class LedgerUnreachable(P2PError):
+    """The node does not answer; nothing is lost, the day can be taken up again."""
+
+
+class LedgerRefused(P2PError):
+    """The contract refused a transaction; the message is its reason."""
 
 
 class NoSolution(P2PError):
@@ -138,6 +157,10 @@ class NotConverged(P2PError):
 
 class Diverging(NotConverged):
     """The multipliers of an iteration grow without bound: its parts have no common point."""
+
+
+class StepFailed(P2PError):
+    """A step of a study took too long and was ended, or its process died."""
 
 
 class InexactRelaxation(UserWarning):

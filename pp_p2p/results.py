@@ -19,8 +19,8 @@ import xarray as xr
 from pp_p2p.errors import Finding, InvalidInput
 from pp_p2p.names import LONG_NAMES, unit_of
 
-SCHEMA_VERSION: Final = 1
-"""Version of the layout of stored results."""
+SCHEMA_VERSION: Final = 2
+"""Version of the layout of stored results; 2 has the group ``indicators`` and stages."""
 
 _NETCDF_LOCK: Final = threading.Lock()
 """netCDF4 crashes when two threads call it at once, so every call takes this lock."""
@@ -103,6 +103,8 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         part = Path(name)
         part.chmod(0o666 & ~_umask())
         yield part
+        with part.open("rb+") as written:
+            os.fsync(written.fileno())  # a power cut must not leave an empty file under the name
         os.replace(part, target)
     except OSError as error:
         raise InvalidInput(
@@ -151,3 +153,23 @@ def from_netcdf(path: str | os.PathLike[str]) -> xr.Dataset | xr.DataTree:
     with _NETCDF_LOCK, xr.open_datatree(target, engine="netcdf4") as tree:
         loaded = tree.load()
     return loaded if loaded.children else loaded.to_dataset()
+
+
+def read_group(path: str | os.PathLike[str], group: str) -> xr.Dataset | None:
+    """Load one group of a stored result, with the attributes of the file; None if it has none."""
+    target = Path(path)
+    if not target.is_file():
+        raise InvalidInput(
+            Finding(table=str(target), rule="does not exist", mend="check the path of the result")
+        )
+    with _NETCDF_LOCK:
+        import netCDF4
+
+        with netCDF4.Dataset(target) as file:
+            if group not in file.groups:
+                return None
+            root = {name: file.getncattr(name) for name in file.ncattrs()}
+        with xr.open_dataset(target, group=group, engine="netcdf4") as opened:
+            ds = opened.load()
+    ds.attrs = {**root, **ds.attrs}
+    return ds

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pp_p2p.elements.attributes import set_storage
+from pp_p2p.elements.attributes import set_remote_control, set_storage
+from pp_p2p.elements.line_types import replace_line
 from pp_p2p.elements.ownership import assign
 from pp_p2p.elements.rules import index_of
 from pp_p2p.elements.tables import frame
@@ -17,14 +18,15 @@ from pp_p2p.errors import Finding, InvalidInput, raise_if_any
 from pp_p2p.names import CANDIDATE, DAY, HOUR, OPERATOR, PARTICIPANT, TIME
 from pp_p2p.network.switch_tables import is_closed, set_closed
 
-_PANDAPOWER_TYPE = {"pv": "PV", "wind": "WP"}
+_PANDAPOWER_TYPE = {"pv": "PV", "wind": "WP", "dispatchable": "CHP"}
 
 
 def write_back(net: Any, ds: xr.Dataset, *, step: int = 0) -> dict[int, tuple[str, int]]:
     """Write a result into `net`, in place.
 
-    A plan is built: static generators, storage and normally open ties appear, owned by the
-    candidate's owner, and the candidates that were built leave service. A trading day fills
+    A plan is built: static generators (with their cost), storage, normally open ties and soft open
+    points appear, owned by the candidate's owner, lines get their new type, switches their remote
+    control, and the candidates that were built leave service. A trading day fills
     ``net.res_participant``. Of a dispatch the set points of static generators, storage and soft
     open points at one step are written; with the loads of that step in the tables (they keep what
     they say), `runpp` finds the same state. Of a reconfiguration the switches of one step are set,
@@ -35,7 +37,8 @@ def write_back(net: Any, ds: xr.Dataset, *, step: int = 0) -> dict[int, tuple[st
     net : pandapowerNet
         The net that the result was made from.
     ds : Dataset
-        Result of `planning.plan_network`, `trade_day`, `dispatch` or `reconfigure`.
+        Result of `planning.plan_network`, `planning.plan_together`, `planning.plan_at`,
+        `trade_day`, `dispatch` or `reconfigure`.
     step : int
         Which step of a dispatch or a reconfiguration, counted from 0 over all days.
 
@@ -94,6 +97,9 @@ def _write_configuration(net: Any, ds: xr.Dataset, step: int) -> dict[int, tuple
 
 
 def _write_plan(net: Any, ds: xr.Dataset) -> dict[int, tuple[str, int]]:
+    if "units" not in ds:
+        rule, mend = "holds several stages", "choose one of them with planning.plan_at(ds, stage)"
+        raise InvalidInput(Finding(table="result", rule=rule, mend=mend))
     table = frame(net, "candidate")
     labels = [int(k) for k in ds[CANDIDATE].to_numpy()]
     foreign = [k for k in labels if k not in table.index or not table.in_service[k]]
@@ -108,25 +114,79 @@ def _write_plan(net: Any, ds: xr.Dataset) -> dict[int, tuple[str, int]]:
         )
     built: dict[int, tuple[str, int]] = {}
     for k in labels:
-        units = int(ds["units"].sel({CANDIDATE: k}))
-        if units:
+        units = float(ds["units"].sel({CANDIDATE: k}))
+        if units > 0 and table.technology[k] != "storage_energy":
             built[k] = _build(net, table.loc[[k]].iloc[0], units)
+    served = _add_energy(net, ds, table, built)
     if built:
-        net.candidate.loc[list(built), "in_service"] = False
+        net.candidate.loc[[*built, *served], "in_service"] = False
     return built
 
 
-def _build(net: Any, candidate: pd.Series[Any], units: int) -> tuple[str, int]:
+def _add_energy(
+    net: Any, ds: xr.Dataset, table: pd.DataFrame, built: dict[int, tuple[str, int]]
+) -> list[int]:
+    """Give storage that was `built` the energy of its own candidates; return these, built or not.
+
+    Raises
+    ------
+    InvalidInput
+        Energy without the storage that would hold it.
+    """
+    place = ["bus", "participant"]
+    host = {tuple(table.loc[k, place]): k for k in built if table.technology[k] == "storage"}
+    labels = [int(k) for k in ds[CANDIDATE].to_numpy() if table.technology[k] == "storage_energy"]
+    with_host = [k for k in labels if tuple(table.loc[k, place]) in host]
+    units = {k: float(ds["units"].sel({CANDIDATE: k})) for k in labels}
+    raise_if_any(
+        Finding(
+            table="candidate",
+            rows=(k,),
+            rule="is built, but not the storage at its bus that would hold its energy",
+            mend="build the storage, too",
+        )
+        for k in labels
+        if units[k] > NOTHING and k not in with_host
+    )
+    for k in with_host:
+        if units[k] > 0:
+            of = host[tuple(table.loc[k, place])]
+            built[k] = built[of]
+            energy, row = units[k] * float(table.unit_e_mwh[k]), built[of][1]
+            net.storage.loc[row, "max_e_mwh"] += energy
+            net.storage.loc[row, "min_e_mwh"] += energy * float(table.min_soc_percent[of]) / 100.0
+    return with_host
+
+
+def _build(net: Any, candidate: pd.Series[Any], units: float) -> tuple[str, int]:
     import pandapower as pp
 
     if candidate.technology == "line":
         return "line", _build_tie(net, int(candidate.line))
+    if candidate.technology == "replacement":
+        line, kind, parallel = int(candidate.line), str(candidate.std_type), candidate.parallel
+        replace_line(net, line, std_type=kind, parallel=int(parallel))
+        return "line", line
+    if candidate.technology == "switch":
+        set_remote_control(
+            net, [int(candidate.switch)], remote_switching_time_h=candidate.remote_switching_time_h
+        )
+        return "switch", int(candidate.switch)
+    if candidate.technology == "sop":
+        return "sop", _build_sop(net, int(candidate["sop"]), units)
     name, owner = str(candidate["name"]), int(candidate.participant)
     power = units * float(candidate.unit_p_mw)
     bus = int(candidate.bus)
     if candidate.technology in _PANDAPOWER_TYPE:
         kind = _PANDAPOWER_TYPE[candidate.technology]
-        row = int(pp.create_sgen(net, bus, p_mw=power, name=name, type=kind, controllable=True))
+        rated = units * float(candidate.unit_sn_mva)
+        free = {"sn_mva": rated, "min_q_mvar": -rated, "max_q_mvar": rated} if rated > 0 else {}
+        row = int(
+            pp.create_sgen(net, bus, p_mw=power, name=name, type=kind, controllable=True, **free)
+        )
+        cost = float(candidate.variable_om_eur_per_mwh)
+        if cost > 0:
+            pp.create_poly_cost(net, row, "sgen", cp1_eur_per_mw=cost)
         if owner != OPERATOR:
             assign(net, owner, sgen=[row])
         return "sgen", row
@@ -154,6 +214,18 @@ def _build(net: Any, candidate: pd.Series[Any], units: int) -> tuple[str, int]:
     if owner != OPERATOR:
         assign(net, owner, storage=[row])
     return "storage", row
+
+
+def _build_sop(net: Any, device: int, units: float) -> int:
+    """Put the device in service, as large as `units` of it in parallel."""
+    rows = net.sop_terminal.index[net.sop_terminal["sop"] == device]
+    for column in ("sn_mva", "loss_standby_mw", "min_q_mvar", "max_q_mvar"):
+        net.sop_terminal.loc[rows, column] = net.sop_terminal.loc[rows, column] * units
+    quadratic = "loss_quadratic_per_mva"
+    net.sop_terminal.loc[rows, quadratic] = net.sop_terminal.loc[rows, quadratic] / units
+    net.sop_terminal.loc[rows, "in_service"] = True
+    net.sop.loc[device, "in_service"] = True
+    return device
 
 
 def _build_tie(net: Any, line: int) -> int:
@@ -264,7 +336,9 @@ def _labels(values: xr.DataArray) -> list[int]:
 
 
 _WRITERS: dict[str, Callable[[Any, xr.Dataset], dict[int, tuple[str, int]]]] = {
+    "plan_horizon": _write_plan,
     "plan_network": _write_plan,
+    "plan_together": _write_plan,
     "trade_day": _write_trade,
 }
 _WRITERS_OF_A_STEP: dict[str, Callable[[Any, xr.Dataset, int], dict[int, tuple[str, int]]]] = {

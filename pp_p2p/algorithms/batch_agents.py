@@ -66,15 +66,19 @@ def exchange_bounds(
     return bounds
 
 
-def raise_unsolved(solution: BatchSolution) -> None:
-    """Raise `NoSolution` with the numbers of agents that have no schedule, or none was found."""
+def raise_unsolved(solution: BatchSolution, labels: Array | None = None) -> None:
+    """Raise `NoSolution` with the numbers of agents that have no schedule, or none was found.
+
+    `labels` (agent,) replace the numbers.
+    """
+    labels = np.arange(len(solution.status)) if labels is None else labels
     for status, what in (
         (INFEASIBLE, "have no feasible schedule; widen their limits or let them shed load"),
         (None, "were not solved to tolerance; rescale their data or loosen the tolerance"),
     ):
         bad = solution.status == status if status is not None else solution.status != OPTIMAL
         if bad.any():
-            raise NoSolution(f"agents {np.flatnonzero(bad).tolist()[:12]} {what}")
+            raise NoSolution(f"agents {labels[bad].tolist()[:12]} {what}")
 
 
 def _reply(

@@ -90,6 +90,8 @@ class ShiftData:
         Number of the window that the step belongs to, from 0; -1 = none.
     up_cost, down_cost : broadcastable to (agent, step)
         Discomfort, per unit of power and step.
+    up_curvature, down_curvature : broadcastable to (agent, step)
+        Discomfort that grows with the power moved.
     """
 
     up_max: Array | float
@@ -97,6 +99,8 @@ class ShiftData:
     window: Array | int = 0
     up_cost: Array | float = 0.0
     down_cost: Array | float = 0.0
+    up_curvature: Array | float = 0.0
+    down_curvature: Array | float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,8 +158,10 @@ class LocalProblems:
             found["discharge"] = Boxed(lower=0.0, upper=s.discharge_max, cost=s.discharge_cost)
             found["energy"] = _energy_box(s, self.shape)
         if (m := self.shift) is not None:
-            found["up"] = Boxed(lower=0.0, upper=m.up_max, cost=m.up_cost)
-            found["down"] = Boxed(lower=0.0, upper=m.down_max, cost=m.down_cost)
+            found["up"] = Boxed(lower=0.0, upper=m.up_max, cost=m.up_cost, curvature=m.up_curvature)
+            found["down"] = Boxed(
+                lower=0.0, upper=m.down_max, cost=m.down_cost, curvature=m.down_curvature
+            )
         return found
 
 

@@ -49,11 +49,13 @@ class WarmLevel:
 
 
 WARM_LEVELS: Final = (
-    WarmLevel(barriers=(5e-4, 2e-2), unmet=0.1),
-    WarmLevel(barriers=(2e-5, 5e-4), unmet=0.01),
+    WarmLevel(barriers=(5e-4, 2e-2), unmet=0.2),
+    WarmLevel(barriers=(2e-5, 5e-4), unmet=0.05),
+    WarmLevel(barriers=(8e-7, 2e-5), unmet=0.01),
 )
 LONG: Final = 20
-"""Iterations after which an agent that was started warm is started anew."""
+"""Iterations after which an agent is started anew: from the first point if it was started warm, and
+in the end without bold steps, with which few run in circles."""
 SLOW: Final = 0.7
 """An agent whose barrier once stayed above this part of the last goes carefully from there."""
 
@@ -270,10 +272,11 @@ def _solve_chunk(stack: Stack, tolerance: float, warm: tuple[Point, ...] | None)
     solved = _Solved.blank(now, warm)
     agents, moving = everyone, np.ones(everyone.size, dtype=bool)
     before, bold = np.full(everyone.size, np.inf), moving.copy()
+    anew = (LONG,) if warm is None else (LONG, 2 * LONG)
     for k in range(ITERATIONS + 1):
-        if warm is not None and k == LONG:
+        if k in anew:
             now.put(moving, first_point(stack).of_agents(moving))
-            before, bold = np.full(len(agents), np.inf), moving.copy()
+            before, bold = np.full(len(agents), np.inf), moving & (k != anew[-1])
         measure = stepper.measure(now)
         solved.save(agents, now, measure, moving & (k > 0))
         spent = measure.barrier <= SPENT * tolerance

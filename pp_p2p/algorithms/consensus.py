@@ -106,6 +106,8 @@ class Stop:
         Iterations in a row that the objective has to rest.
     gap : float
         Relative gap between the bounds that `run` is given, if any.
+    room : callable, optional
+        Gap that is wide enough, by the upper bound; default `gap` times its size.
     check_every : int
         Iterations between two looks at the bounds, once the residuals are within `loose`.
     max_iterations : int
@@ -117,8 +119,16 @@ class Stop:
     loose: float = 30.0
     patience: int = 3
     gap: float = 1e-4
+    room: Callable[[float], float] | None = None
     check_every: int = 5
     max_iterations: int = 1000
+
+    def met(self, bounds: tuple[float, float] | None) -> bool:
+        """Return whether lower and upper bound are near enough."""
+        if bounds is None or not np.isfinite(bounds[1]):
+            return False
+        room = self.gap * abs(bounds[1]) if self.room is None else self.room(bounds[1])
+        return bool(bounds[1] - bounds[0] <= room)
 
     def __post_init__(self) -> None:
         raise_if_any(
@@ -278,7 +288,7 @@ def _reason(history: History, stop: Stop, bounds: tuple[float, float] | None) ->
     """Return which test is met; empty where none is."""
     if history.scaled[-1] <= 1.0:
         return "residuals"
-    if bounds is not None and bounds[1] - bounds[0] <= stop.gap * abs(bounds[1]):
+    if stop.met(bounds):
         return "bounds"
     if history.scaled[-1] <= stop.loose and _objective_rests(history, stop):
         return "objective"

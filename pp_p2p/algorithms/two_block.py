@@ -19,12 +19,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from pp_p2p.algorithms.acceleration import Anderson
 from pp_p2p.algorithms.consensus import ROUNDING, Array, Residuals
 from pp_p2p.errors import Finding, raise_if_any
+
+PLAIN: Final = Anderson(depth=0)
+"""No acceleration."""
 
 
 class Reply(NamedTuple):
@@ -121,6 +125,8 @@ class TwoBlockState:
     iteration : int
     memory, memories : Any
         Warm starts of the first block and of the parts.
+    known : Anderson
+        What an accelerated scheme knows of its last points.
     """
 
     x: tuple[Array, ...]
@@ -132,10 +138,11 @@ class TwoBlockState:
     iteration: int = 0
     memory: Any = None
     memories: tuple[Any, ...] = ()
+    known: Anderson = PLAIN
 
     def with_penalty(self, penalty: float) -> TwoBlockState:
-        """Return the state with another penalty."""
-        return replace(self, penalty=penalty)
+        """Return the state with another penalty, under which nothing is known of other points."""
+        return replace(self, penalty=penalty, known=Anderson(depth=self.known.depth))
 
 
 def start(
@@ -143,6 +150,7 @@ def start(
     penalty: float,
     *,
     multipliers: tuple[Array | float, ...] | None = None,
+    depth: int = 0,
 ) -> TwoBlockState:
     """Return the state with copies at 0.
 
@@ -155,6 +163,8 @@ def start(
         is piecewise linear, its range of slopes divided by the usual size of x.
     multipliers : tuple, optional
         First y by part, broadcastable to its shape: minus the expected price. Default 0.
+    depth : int
+        Points that the acceleration mixes; 0 is the plain scheme.
     """
     raise_if_any(
         [Finding(table="penalty", rule=f"is {penalty}", mend="use a number > 0")]
@@ -173,6 +183,7 @@ def start(
         penalty=float(penalty),
         residuals=Residuals(primal=np.inf, dual=np.inf, copies=0.0, prices=0.0, size=size),
         memories=(None,) * len(zero),
+        known=Anderson(depth=depth),
     )
 
 
@@ -207,27 +218,24 @@ def stepper(
         relaxed = tuple(
             relaxation * x + (1.0 - relaxation) * z for x, z in zip(reply.x, state.z, strict=True)
         )
+        points, known = _points(state, relaxed, penalties)
         answers = [
-            part.second(x - y / r, r, memory)
-            for part, x, y, r, memory in zip(
-                parts, relaxed, state.y, penalties, state.memories, strict=True
-            )
+            part.second(point, r, memory)
+            for part, point, r, memory in zip(parts, points, penalties, state.memories, strict=True)
         ]
         z = tuple(answer.z for answer in answers)
-        y = tuple(
-            old + r * (new - x)
-            for old, new, x, r in zip(state.y, z, relaxed, penalties, strict=True)
-        )
+        y = tuple(r * (new - s) for new, s, r in zip(z, points, penalties, strict=True))
         after = replace(
             state,
             x=reply.x,
             z=z,
             y=y,
-            residuals=_residuals(state.z, reply.x, relaxed, z, y, penalties),
+            residuals=_residuals(state, reply.x, z, y, penalties),
             objective=_objective(reply, answers),
             iteration=state.iteration + 1,
             memory=reply.memory,
             memories=tuple(answer.memory for answer in answers),
+            known=known,
         )
         if listen is not None:
             _tell(listen, parts, after, reply)
@@ -236,18 +244,35 @@ def stepper(
     return step
 
 
+def _points(
+    state: TwoBlockState, relaxed: tuple[Array, ...], penalties: tuple[float, ...]
+) -> tuple[tuple[Array, ...], Anderson]:
+    """Return the points s of (3), accelerated, and what is then known of the last ones."""
+    before = [z - y / r for z, y, r in zip(state.z, state.y, penalties, strict=True)]
+    moved = [x - z for x, z in zip(relaxed, state.z, strict=True)]
+    known = state.known
+    scale = np.sqrt(penalties)  # in this norm the plain iteration never moves apart
+
+    def packed(arrays: list[Array]) -> Array:
+        return np.concatenate([c * a.ravel() for c, a in zip(scale, arrays, strict=True)])
+
+    point, known = known.next(packed(before), packed(moved))
+    parts = np.split(point, np.cumsum([z.size for z in state.z])[:-1])
+    shaped = (part.reshape(z.shape) / c for part, z, c in zip(parts, state.z, scale, strict=True))
+    return tuple(shaped), known
+
+
 def _residuals(
-    before: tuple[Array, ...],
+    before: TwoBlockState,
     x: tuple[Array, ...],
-    relaxed: tuple[Array, ...],
     z: tuple[Array, ...],
     y: tuple[Array, ...],
     penalties: tuple[float, ...],
 ) -> Residuals:
     copies = max(norm(x), norm(z))
     dual = norm(
-        r * (new - old + own - mixed)
-        for r, new, old, own, mixed in zip(penalties, z, before, x, relaxed, strict=True)
+        new - old - r * (copy - own)
+        for r, new, old, copy, own in zip(penalties, y, before.y, before.z, x, strict=True)
     )
     return Residuals(
         primal=norm(a - b for a, b in zip(x, z, strict=True)),

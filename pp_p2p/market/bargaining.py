@@ -18,6 +18,7 @@ alpha_n = 0 is held harmless: it gains and loses nothing. With payments between 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Final, Literal
 
 import numpy as np
@@ -33,6 +34,9 @@ FEES: Final[tuple[Fee, ...]] = ("postage_stamp", "electrical_distance", "nodal_p
 
 Operator = Literal["inside", "outside"]
 OPERATORS: Final[tuple[Operator, ...]] = ("inside", "outside")
+
+MOST: Final = float(np.finfo(float).max)
+BELOW_ONE: Final = float(np.nextafter(1.0, 0.0))
 
 CORRIDOR_TOLERANCE: Final = 1e-12
 """Room (relative to the amounts) by which a corridor may miss the balance through rounding."""
@@ -57,7 +61,9 @@ class NashBargaining:
         All alike; by each participant's net traded volume (Kim et al. 2019); by the exponential
         map of energy given and received; by what the gain loses without the participant; or
         ``net.participant.bargaining_power``. All but the first and the last depend on the
-        quantities: they are fixed after them (sequential).
+        quantities: they are fixed after them (sequential). Who does not trade (nothing to offer,
+        or no devices) gets an equal share with ``"equal"``, as everyone at the table, and nothing
+        by net volume, map of energy or marginal contribution. A given power of 0 gains exactly 0.
     operator : {"inside", "outside"}
         Inside, the operator's cost (losses, and what nobody owns) is part of the social cost, and
         it bargains with `operator_power`; outside, it collects the fees and bears its cost.
@@ -66,10 +72,12 @@ class NashBargaining:
         trading causes and is paid for those it avoids.
     price_corridor : bool
         Keep every participant's payment between what its net energy is worth at the sale and at
-        the purchase price of the grid.
+        the purchase price of the grid. Where that leaves someone worse off than alone, as behind
+        a congested line, there is no agreement.
     risk_weight, risk_level : float
         Costs are ``(1 - weight) E[C] + weight CVaR(C)`` over price scenarios, the mean of the
-        worst ``1 - level``; weight 0 is the mean.
+        worst ``1 - level``; weight 0 is the mean. At weight 1 the losses of all other scenarios
+        have no price, and the cone relaxation is inexact there: the result says so.
     """
 
     network_fee_eur_per_mwh: float = 5.0
@@ -84,6 +92,19 @@ class NashBargaining:
 
     def __post_init__(self) -> None:
         raise_if_any(_findings(self))
+
+
+def require_mechanism(mechanism: object) -> None:
+    """Raise `InvalidInput` where `mechanism` is none."""
+    if not isinstance(mechanism, NashBargaining):
+        said = mechanism.__name__ if isinstance(mechanism, type) else repr(mechanism)
+        raise InvalidInput(
+            Finding(
+                table="mechanism",
+                rule=f"is {said}",
+                mend="pass pp_p2p.NashBargaining(...) or pp_p2p.CombinedOffer(...)",
+            )
+        )
 
 
 def nash_payments(gain: Array, power: Array) -> Array:
@@ -205,16 +226,20 @@ def _findings(mechanism: NashBargaining) -> list[Finding]:
         return Finding(table="NashBargaining", column=column, rule=rule, mend=mend)
 
     found = []
-    for name in ("network_fee_eur_per_mwh", "operator_power"):
+    for name, least, most, mend in (
+        ("network_fee_eur_per_mwh", 0.0, MOST, "use a number >= 0"),
+        ("operator_power", 0.0, MOST, "use a number >= 0"),
+        ("pair_limit_mw", 0.0, np.inf, "use a number >= 0"),
+        ("risk_weight", 0.0, 1.0, "use 0 (mean) to 1 (worst cases alone)"),
+        ("risk_level", 0.0, BELOW_ONE, "use at least 0 and below 1"),
+    ):
         value = getattr(mechanism, name)
-        if not (np.isfinite(value) and value >= 0):
-            found.append(wrong(name, "use >= 0"))
-    if not mechanism.pair_limit_mw >= 0:
-        found.append(wrong("pair_limit_mw", "use >= 0"))
-    if not 0.0 <= mechanism.risk_weight <= 1.0:
-        found.append(wrong("risk_weight", "use 0 (mean) to 1 (worst cases alone)"))
-    if not 0.0 <= mechanism.risk_level < 1.0:
-        found.append(wrong("risk_level", "use at least 0 and below 1"))
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        if not (number and least <= value <= most):
+            found.append(wrong(name, mend))
+    corridor: object = mechanism.price_corridor
+    if not isinstance(corridor, bool | np.bool_):
+        found.append(wrong("price_corridor", "use True or False"))
     for name, allowed in (
         ("bargaining_power", POWERS),
         ("fee", FEES),

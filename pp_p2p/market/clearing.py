@@ -7,13 +7,14 @@ t of length h, with e_at what a buys net from peers,
     min  sum_a w_a C_a                                                              (1)
     C_a = R_s[ sum_t h (b_st buy_ast - s_st sell_ast) + devices_as ] + fee_a        (2)
     buy_ast - sell_ast + e_at = load_at - generation_ast + charge_ast - discharge_ast   (3)
-    sum of external grids = sum_a (buy_ast - sell_ast)                              (4)
+    the same for the operator, its load with all losses                             (4)
     load flow and limits                                      (pp_p2p.network)      (5)
     sum_a e_at = 0, limits of trades                          (pp_p2p.market.trades) (6)
     R_s: the mean over scenarios, or its mix with the worst   (pp_p2p.market.risk)  (7)
 
-(3) holds for participants; (4) makes the operator's exchange what is left: the load of others and
-all losses. A trade is a contract: it moves money, while (5) sees the devices at their buses.
+(3) holds for participants. (3) to (6) add up to what the external grids give: sum_a (buy - sell).
+Written as that sum, (4) would join all participants in one dense row. A trade is a contract: it
+moves money, while (5) sees the devices at their buses.
 Trades are agreed before prices are known; exchange with the grid and all devices come after.
 
 Cooperation has w = 1, but for an operator outside the bargain. Alone (the disagreement point)
@@ -33,9 +34,11 @@ from typing import Any, Final, Self
 import numpy as np
 import pyomo.environ as pyo
 import xarray as xr
+from pyomo.common.gc_manager import PauseGC
 
+from pp_p2p.elements.schema import NONE
 from pp_p2p.elements.tables import frame
-from pp_p2p.errors import Finding, raise_if_any
+from pp_p2p.errors import Finding, UnsupportedFeature, raise_if_any
 from pp_p2p.market.bargaining import NashBargaining
 from pp_p2p.market.risk import add_risk, worst_mean
 from pp_p2p.market.trades import fee_terms, net_terms, trade_block
@@ -47,6 +50,8 @@ from pp_p2p.network.device_costs import CostTerm, device_costs
 from pp_p2p.network.devices import add_devices, fixed_injection, load_change
 from pp_p2p.network.formulation import Formulation
 from pp_p2p.network.grid import GridData
+from pp_p2p.network.on_off import Closed
+from pp_p2p.network.poly_cost import traded_cost_findings
 from pp_p2p.network.portfolio import Portfolio
 from pp_p2p.network.power_base import power_base_mva
 from pp_p2p.network.tightening import PLAIN, Tightening, weigh_losses
@@ -109,10 +114,20 @@ class ClearingData:
         profiles: xr.Dataset,
         mechanism: NashBargaining,
         tightening: Tightening = PLAIN,
+        *,
+        grid: GridData | None = None,
     ) -> Self:
-        """Read net and profiles of one day."""
-        grid = GridData.from_net(net, power_base_mva(net, profiles))
+        """Read net and profiles of one day; `grid` stands for the net where branches may open."""
+        unread = list(traded_cost_findings(net))
+        if unread:
+            raise UnsupportedFeature("trade_day", unread)
         line = Timeline.from_profiles(profiles)
+        by_distance = mechanism.fee == "electrical_distance"  # in the net as it stands
+        if grid is None or by_distance:
+            stands = GridData.from_net(net, power_base_mva(net, profiles))
+        else:
+            stands = grid
+        grid = stands if grid is None else grid
         rows = frame(net, "participant")
         rows = rows[rows.in_service.to_numpy(bool)].sort_index()
 
@@ -135,7 +150,7 @@ class ClearingData:
             power=rows.bargaining_power.to_numpy(float),
             price_buy=buy,
             price_sell=sell,
-            fee_eur_per_mwh=_fees(mechanism, grid, node),
+            fee_eur_per_mwh=_fees(mechanism, stands, rows.bus.to_numpy()),
             mechanism=mechanism,
             tightening=tightening,
         )
@@ -148,6 +163,7 @@ def build(
     trading: bool,
     without: int | None = None,
     operator_weight: float = ALONE_WEIGHT,
+    closed: Closed | None = None,
 ) -> Any:
     """Return the Pyomo model of (1)-(7).
 
@@ -159,14 +175,30 @@ def build(
         Position of a participant that stays out of the trades.
     operator_weight : float
         Weight of the operator's cost where it has no say of its own.
+    closed : mapping, optional
+        Variables of branches that may open (`pp_p2p.network.on_off`).
     """
+    with PauseGC():  # hundreds of thousands of small objects, none of them garbage
+        return _build(data, formulation, trading, without, operator_weight, closed)
+
+
+def _build(
+    data: ClearingData,
+    formulation: Formulation,
+    trading: bool,
+    without: int | None,
+    operator_weight: float,
+    closed: Closed | None,
+) -> Any:
     m = pyo.ConcreteModel(name="trade_day" if trading else "stand_alone")
     line, p = data.line, data.portfolio
     m.TIME = pyo.RangeSet(0, line.n_steps - 1)
     m.ACCOUNT = pyo.RangeSet(0, len(data.accounts) - 1)
     m.injection = fixed_injection(data.grid.n_nodes, line, p.loads, p.generators)
     add_devices(m, p, line, m.injection, formulation)
-    m.network = network_block(data.grid, formulation, m.injection, data.tightening)  # (5)
+    m.network = network_block(  # (5)
+        data.grid, formulation, m.injection, data.tightening, closed=closed
+    )
     _add_exchange(m, data)
     _add_trades(m, data, trading=trading, without=without)  # (6)
     _add_balances(m, data)  # (3), (4)
@@ -214,9 +246,10 @@ def evaluate_costs(m: Any, data: ClearingData) -> Array:
     """Return the cost of every account (account,), EUR, at the model's values, without fees."""
     line, mechanism = data.line, data.mechanism
     by_scenario = np.zeros((len(data.accounts), line.n_days))
-    for a, terms in enumerate(account_costs(m, data)):
-        for term in terms:
-            by_scenario[a, term.step // line.steps_per_day] += term.value
+    with PauseGC():
+        for a, terms in enumerate(account_costs(m, data)):
+            for term in terms:
+                by_scenario[a, term.step // line.steps_per_day] += term.value
     mean = by_scenario @ line.weight
     if mechanism.risk_weight > 0:
         tail = worst_mean(by_scenario, line.weight, mechanism.risk_level)
@@ -250,24 +283,34 @@ def _add_trades(m: Any, data: ClearingData, *, trading: bool, without: int | Non
 
 def _add_balances(m: Any, data: ClearingData) -> None:
     fixed, movable = _net_loads(m, data)
-    sources = list(m.network.SOURCE)
     operator = len(data.participants)
     bought = net_terms(m.trades)
 
     def account_balance(_: Any, a: int, t: int) -> Any:
         terms = [(1.0, m.buy[a, t]), (-1.0, m.sell[a, t])]
         terms += [(-c, v) for c, v in movable[a, t]]
-        terms += bought[a, t % data.line.steps_per_day]
+        if a == operator:
+            terms += [(-c, v) for c, v in _loss_terms(m, data, t)]
+        else:
+            terms += bought[a, t % data.line.steps_per_day]
         return linear([c for c, _ in terms], [v for _, v in terms]) == float(fixed[a, t])
 
-    def exchange(_: Any, t: int) -> Any:
-        coefs = [1.0] * len(sources) + [-1.0] * (operator + 1) + [1.0] * (operator + 1)
-        variables = [m.network.p_source[k, t] for k in sources]
-        variables += [m.buy[a, t] for a in m.ACCOUNT] + [m.sell[a, t] for a in m.ACCOUNT]
-        return linear(coefs, variables) == 0.0
+    m.account_balance = pyo.Constraint(m.ACCOUNT, m.TIME, rule=account_balance)
 
-    m.account_balance = pyo.Constraint(range(operator), m.TIME, rule=account_balance)
-    m.exchange = pyo.Constraint(m.TIME, rule=exchange)
+
+def _loss_terms(m: Any, data: ClearingData, t: int) -> Terms:
+    """Return what branches, shunts and soft open points lose at a step, as terms."""
+    grid, network, p = data.grid, m.network, data.portfolio
+    terms: Terms = []
+    if hasattr(network, "l"):
+        terms += [(float(r), network.l[k, t]) for k, r in enumerate(grid.tree.r)]
+    shunts = grid.y_shunt.real
+    terms += [(float(shunts[j]), network.v[j, t]) for j in np.flatnonzero(shunts).tolist()]
+    # what terminals draw and storage on their links does not take
+    terms += [(-1.0, m.sop.p[i, t]) for i in m.sop.TERMINAL]
+    for k in np.flatnonzero(p.storages.sop != NONE).tolist():
+        terms += [(-1.0, m.storage.charge[k, t]), (1.0, m.storage.discharge[k, t])]
+    return terms
 
 
 def _net_loads(m: Any, data: ClearingData) -> tuple[Array, dict[tuple[int, int], Terms]]:
@@ -295,15 +338,15 @@ def _net_loads(m: Any, data: ClearingData) -> tuple[Array, dict[tuple[int, int],
     return fixed, movable
 
 
-def _fees(mechanism: NashBargaining, grid: GridData, node: Array) -> Array:
+def _fees(mechanism: NashBargaining, grid: GridData, bus: Array) -> Array:
     """Return the fee of trades between participants (seller, buyer), EUR/MWh."""
-    n = len(node)
+    n = len(bus)
     if mechanism.fee == "nodal_price":  # known when the quantities are: nothing is charged before
         return np.zeros((n, n))
     flat = np.full((n, n), mechanism.network_fee_eur_per_mwh)
     if mechanism.fee == "postage_stamp":
         return flat
-    distance = grid.path_resistance(node)
+    distance = grid.path_resistance(grid.nodes_of(bus))
     apart = ~np.eye(n, dtype=bool)
     mean = float(distance[apart].mean()) if apart.any() else 0.0
     return flat * distance / mean if mean > 0 else flat
@@ -334,6 +377,17 @@ def _findings(data: ClearingData) -> list[Finding]:
                 mend="create one with pp_p2p.create_participant and assign devices to it",
             )
         )
+    if data.mechanism.bargaining_power == "given" and len(data.power):
+        operator = data.mechanism.operator == "inside" and data.mechanism.operator_power > 0
+        if not (data.power.any() or operator):
+            found.append(
+                Finding(
+                    table="participant",
+                    column="bargaining_power",
+                    rule="is 0 for every participant",
+                    mend="give at least one a power > 0, or choose bargaining_power='equal'",
+                )
+            )
     if data.line.n_days != 1 and SCENARIO not in data.line.dims:
         found.append(
             Finding(

@@ -3,54 +3,68 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 import xarray as xr
 
-from pp_p2p.errors import Finding, UnsupportedFeature
-from pp_p2p.market.bargaining import NashBargaining
-from pp_p2p.market.clearing import ALONE_WEIGHT, ClearingData, build, evaluate_costs
-from pp_p2p.market.settlement import Settlement, bargaining_powers, settle
+from pp_p2p.errors import Finding, InvalidInput, UnsupportedFeature, raise_if_any
+from pp_p2p.market.bargaining import NashBargaining, require_mechanism
+from pp_p2p.market.clearing import ALONE_WEIGHT, ClearingData, build
+from pp_p2p.market.combined_offer import CombinedOffer
+from pp_p2p.market.congestion import CongestionManagement, require_congestion
+from pp_p2p.market.day_result import (
+    Day,
+    day_of,
+    label_money,
+    label_operation,
+    label_pairs,
+    label_prices,
+    worth_of,
+)
+from pp_p2p.market.distributed import Distributed
+from pp_p2p.market.distributed_day import DistributedDays, label_residuals
+from pp_p2p.market.reconfiguration_options import Reconfiguration
+from pp_p2p.market.reconfigured_day import trade_reconfigured
+from pp_p2p.market.regional_day import trade_across
+from pp_p2p.market.settlement import (
+    bargaining_powers,
+    settle,
+    split_quality,
+    verdict,
+    worse_off,
+)
+from pp_p2p.market.stackelberg import Stackelberg
+from pp_p2p.market.strategic_day import managed_trade_day
 from pp_p2p.market.trades import read_trades
-from pp_p2p.names import BUS, BUYER, PARTICIPANT, PARTNER, SELLER
 from pp_p2p.network.branches import Array
 from pp_p2p.network.formulation import Formulation, get_formulation
 from pp_p2p.network.limits import solve_or_explain
 from pp_p2p.network.relaxation import loss_price
-from pp_p2p.network.solution import converter_slack, label_devices, label_flows, read_flows
+from pp_p2p.network.solution import converter_slack, read_flows
 from pp_p2p.network.tightening import PLAIN, Tightening, added_value, require_cone
 from pp_p2p.operation.powerflow import Certificate, certify, label_proof
 from pp_p2p.operation.provenance import provenance
 from pp_p2p.results import input_hash, label
-from pp_p2p.solve.report import DEFAULT_CONFIG, SolverConfig, SolveReport
+from pp_p2p.solve.report import DEFAULT_CONFIG, SolverConfig
 
 GAIN_TOLERANCE: Final = 1e-6
 """A gain below this share of all cost is the solver's noise: no trade is published."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class _Day:
-    """A solved day: model, report, and what follows from both.
-
-    `cost` (account,) and `fee` (participant,) are EUR, `trades_mwh` (seller, buyer, hour).
-    """
-
-    model: Any
-    report: SolveReport
-    cost: Array
-    fee: Array
-    trades_mwh: Array
+Clearing = Callable[..., Day]
+"""Solves a day: ``(trading=, without=, operator_weight=)``, as `pp_p2p.market.clearing.build`."""
 
 
 def trade_day(
     net: Any,
     profiles: xr.Dataset,
     *,
-    mechanism: NashBargaining | None = None,
+    mechanism: NashBargaining | CombinedOffer | Stackelberg | None = None,
+    congestion: CongestionManagement | str | None = None,
+    reconfigure: Reconfiguration | None = None,
     formulation: str = "branch_flow",
-    algorithm: str = "central",
+    algorithm: str | Distributed = "central",
     tightening: Tightening = PLAIN,
     solver: SolverConfig = DEFAULT_CONFIG,
     seed: int = 0,
@@ -66,11 +80,26 @@ def trade_day(
         Prices (or anything else) may have a dim ``scenario`` with ``probability(scenario)``, as of
         `clustering.price_scenarios`: trades are then agreed before, everything else is chosen
         after it is known which scenario comes true.
-    mechanism : NashBargaining, optional
+    mechanism : NashBargaining, CombinedOffer or Stackelberg, optional
+        Nash bargaining, the default: who bargains over the gain of trading within the network's
+        limits. By combined offers, regions trade across a soft open point, centrally, for one
+        known day. Or sellers that lead and buyers that follow, where nobody sees the network.
+    congestion : CongestionManagement or str, optional
+        Clear without the network, and let the operator limit sales until an AC power flow keeps
+        all limits (`pp_p2p.market.congestion`); a name is that rule. Without it a bargain keeps
+        them by itself, and competing sellers do not: the result counts broken limits. With either,
+        voltages and losses are those of the AC power flow; `formulation`, `algorithm` and
+        `tightening` stay at their defaults.
+    reconfigure : Reconfiguration, optional
+        Lets the operator reconfigure the network over the day
+        (`pp_p2p.market.reconfigured_day`); by default it stays as it is.
     formulation : str
         ``"branch_flow"`` or ``"lindistflow"``; stand-alone and cooperation use the same.
-    algorithm : str
-        ``"central"``.
+    algorithm : {"central", "distributed"} or Distributed
+        One problem for all; or participants and operator that keep their data to themselves and
+        agree on trades and boundary power, stand-alone costs included (`Distributed` has the
+        choices). What leaves a participant: its trades and its boundary power; sums of costs over
+        all, to prove that the optimum is reached; and in the end its own cost, for the bargain.
     tightening : Tightening
         Of the cone relaxation, of stand-alone and cooperation alike. Costs, gains and payments
         leave its addition to the objective out; nodal prices are those of the tightened problem.
@@ -84,7 +113,12 @@ def trade_day(
         ``trade_mw(seller, buyer, time)``, ``net_trade_mw(participant, time)``, ``payment_eur``,
         ``cost_alone_eur``, ``cost_eur`` (after payments), ``saving_eur`` and ``fee_eur`` by
         participant, ``pair_payment_eur(participant, partner)``, ``p_grid_mw(participant, time)``
-        (positive = buys), operation, voltages, loadings, nodal prices, certificates.
+        (positive = buys), operation, voltages, loadings, nodal prices, certificates. Of a
+        distributed run also ``residual_primal(iteration)`` and ``residual_dual(iteration)``, and
+        the attributes ``central_objective_eur`` and ``distributed_gap`` (relative, of the cost
+        that is minimised). Where sellers compete, ``seller_price_eur_per_mwh``, ``regret_eur``,
+        ``uniqueness_margin``, and the attributes ``equilibrium``, ``existence``, ``unique``; under
+        congestion management ``market_capacity_mw``, ``grid_capacity_mw`` and how the rounds went.
 
     Raises
     ------
@@ -92,32 +126,77 @@ def trade_day(
         Before anything is solved.
     NoSolution
         The network cannot serve the day even without trading; the limits are named.
+    NotConverged
+        A distributed run did not come to rest within its iterations, with the history; or best
+        prices of competing sellers run in a circle, which is shown.
     """
-    mechanism = mechanism or NashBargaining()
-    _require_central(algorithm)
+    mechanism = NashBargaining() if mechanism is None else mechanism
+    managed = require_congestion(congestion)
+    if isinstance(mechanism, CombinedOffer):
+        _require_alone(mechanism, congestion=managed, reconfigure=reconfigure)
+        return trade_across(
+            net,
+            profiles,
+            mechanism,
+            formulation=formulation,
+            algorithm=algorithm,
+            tightening=tightening,
+            solver=solver,
+            seed=seed,
+        )
+    if managed is not None or isinstance(mechanism, Stackelberg):
+        if not isinstance(mechanism, Stackelberg):
+            require_mechanism(mechanism)
+        _require_defaults(formulation, algorithm, tightening)
+        _require_alone("a market cleared without the network", reconfigure=reconfigure)
+        return managed_trade_day(net, profiles, mechanism, managed, solver=solver, seed=seed)
+    require_mechanism(mechanism)
+    scheme = _scheme(algorithm)
+    if reconfigure is not None:
+        return trade_reconfigured(
+            net,
+            profiles,
+            mechanism=mechanism,
+            formulation=formulation,
+            scheme=scheme,
+            tightening=tightening,
+            solver=solver,
+            seed=seed,
+            reconfigure=reconfigure,
+        )
     data = ClearingData.from_net(net, profiles, mechanism, tightening)
     physics = get_formulation(formulation)
     require_cone(tightening, physics)
-    alone, alone_proof, weight = _stand_alone(net, data, physics, solver)
-    together = _solve(data, physics, solver, trading=True, operator_weight=weight)
-    prices = _nodal_prices(together, data)
+    _require_duals(mechanism, physics)
+    central = _central(data, physics, solver)
+    clear = central if scheme is None else DistributedDays(data, physics, scheme, solver).solve
+    alone, alone_proof, weight = _stand_alone(net, data, physics, clear)
+    together = clear(trading=True, operator_weight=weight)
     gain = _gain(data, alone, together)
+    error = alone.unproved + together.unproved
     noise = GAIN_TOLERANCE * max(float(np.abs(alone.cost).sum()), 1.0)
+    if scheme is not None:
+        noise += error
     traded = gain > noise
     day = together if traded else dataclasses.replace(alone, report=together.report)
     marginal = None
     if traded and mechanism.bargaining_power == "marginal":
-        marginal = gain - _gains_without(data, physics, solver, alone, weight)
+        marginal = gain - _gains_without(data, clear, alone, weight)
     power = bargaining_powers(data, day.trades_mwh, marginal)
-    money = settle(data, day.trades_mwh, alone.cost - day.cost, power, _worth(day, data))
-    ds = _operation(day.model, data, physics).merge(prices)
-    ds = ds.merge(_money(data, day, alone.cost, money)).merge(_pairs(data, day, money))
+    money = settle(data, day.trades_mwh, alone.cost - day.cost, power, worth_of(day, data))
+    worse = worse_off(data, alone.cost - day.cost, money, noise)
+    if len(worse):
+        day = dataclasses.replace(alone, report=together.report)
+        money = settle(data, day.trades_mwh, alone.cost - day.cost, power, worth_of(day, data))
+    word = verdict(float(together.trades_mwh.sum()), gain, noise, worse)
+    ds = label_operation(day.model, data, physics).merge(label_prices(together, data))
+    ds = ds.merge(label_money(data, day, alone.cost, money)).merge(label_pairs(data, day, money))
     proof = _certify(net, data, physics, day)
     ds = ds.merge(label_proof(proof, data.grid, data.portfolio, data.line))
     options = {
         "mechanism": dataclasses.asdict(mechanism),
         "formulation": formulation,
-        "algorithm": algorithm,
+        "algorithm": "central" if scheme is None else scheme.options(),
         "tightening": dataclasses.asdict(tightening),
         "solver": dataclasses.asdict(solver),
     }
@@ -137,55 +216,100 @@ def trade_day(
         "tightening": options["tightening"],
         "gain_eur": gain,
         "gain_tolerance_eur": noise,
-        "trade": "agreed" if traded else "none: the gain is below the solver's tolerance",
+        "gain_error_eur": error,
+        "split": split_quality(gain, error, agreed=word == "agreed"),
+        "trade": word,
         "status_alone": alone.report.status.value,
         "relaxation_alone": "exact" if alone_proof.exact else "inexact",
         "relaxation_gap_alone": alone_proof.relaxation_gap,
         "operator_weight": weight,
         "bargaining_groups": int(money.group.max(initial=-1)) + 1,
     }
+    if scheme is not None:
+        ds = ds.merge(label_residuals(together))
+        attrs |= {"iterations_alone": alone.report.iterations}
+        if scheme.check_central:
+            attrs |= _against(central(trading=True, operator_weight=weight), together)
     return label(ds, attrs)
 
 
-def _solve(
-    data: ClearingData,
-    physics: Formulation,
-    solver: SolverConfig,
-    *,
-    trading: bool,
-    without: int | None = None,
-    operator_weight: float = ALONE_WEIGHT,
-) -> _Day:
-    model = build(data, physics, trading=trading, without=without, operator_weight=operator_weight)
-    problem = "trade_day" if trading else "trade_day, before any trade"
-    report = solve_or_explain(model, data.grid, data.line, solver, problem)
-    trades = read_trades(model.trades) * data.step_mwh
-    price = data.fee_eur_per_mwh[:, :, None]
-    if data.mechanism.fee == "nodal_price":
-        price = _price_differences(model, data, report)
-    half = 0.5 * (trades * price).sum(axis=2)  # of the trades as they are published
-    fee = half.sum(axis=0) + half.sum(axis=1)
-    cost = evaluate_costs(model, data)
-    cost[:-1] += fee
-    return _Day(model=model, report=report, cost=cost, fee=fee, trades_mwh=trades)
+def _require_defaults(
+    formulation: str, algorithm: str | Distributed, tightening: Tightening
+) -> None:
+    """Raise where a choice is made that a market without the network has no use for."""
+    raise_if_any(
+        Finding(
+            table="trade_day",
+            column=name,
+            rule=f"is {given!r}, but this market is cleared without the network",
+            mend="leave it out, or use NashBargaining without congestion management",
+        )
+        for name, given, default in (
+            ("formulation", formulation, "branch_flow"),
+            ("algorithm", algorithm, "central"),
+            ("tightening", tightening, PLAIN),
+        )
+        if given != default
+    )
+
+
+def _scheme(algorithm: str | Distributed) -> Distributed | None:
+    """Return how to solve without a centre; None is centrally."""
+    if isinstance(algorithm, Distributed):
+        return algorithm
+    if algorithm not in ("central", "distributed"):
+        raise InvalidInput(
+            Finding(
+                table="trade_day",
+                column="algorithm",
+                rule=f"is {algorithm!r}",
+                mend="choose 'central', 'distributed' or pp_p2p.Distributed(...)",
+            )
+        )
+    return Distributed() if algorithm == "distributed" else None
+
+
+def _central(data: ClearingData, physics: Formulation, solver: SolverConfig) -> Clearing:
+    """Return the solution as one problem."""
+
+    def clear(
+        *, trading: bool, without: int | None = None, operator_weight: float = ALONE_WEIGHT
+    ) -> Day:
+        model = build(
+            data, physics, trading=trading, without=without, operator_weight=operator_weight
+        )
+        problem = "trade_day" if trading else "trade_day, before any trade"
+        report = solve_or_explain(model, data.grid, data.line, solver, problem)
+        return day_of(data, model, report, read_trades(model.trades))
+
+    return clear
+
+
+def _against(central: Day, found: Day) -> dict[str, object]:
+    least = central.report.objective
+    gap = (found.report.objective - least) / max(abs(least), 1e-9)
+    return {"central_objective_eur": float(central.cost.sum()), "distributed_gap": gap}
 
 
 def _stand_alone(
-    net: Any, data: ClearingData, physics: Formulation, solver: SolverConfig
-) -> tuple[_Day, Certificate, float]:
+    net: Any, data: ClearingData, physics: Formulation, clear: Clearing
+) -> tuple[Day, Certificate, float]:
     """Return the day without trades, its certificate, and the weight of the operator's cost."""
     for weight in (ALONE_WEIGHT, 1.0):
-        day = _solve(data, physics, solver, trading=False, operator_weight=weight)
+        day = clear(trading=False, operator_weight=weight)
         proof = _certify(net, data, physics, day)
         if proof.exact or not physics.has_losses:
             break
     return day, proof, weight
 
 
-def _certify(net: Any, data: ClearingData, physics: Formulation, day: _Day) -> Certificate:
+def _certify(net: Any, data: ClearingData, physics: Formulation, day: Day) -> Certificate:
     flows = read_flows(day.model.network, day.model.injection, has_losses=physics.has_losses)
     slack = converter_slack(day.model, data.portfolio) if physics.has_losses else 0.0
-    price = loss_price(flows, data.price_buy, data.price_sell) + data.tightening.loss_weight
+    price = loss_price(flows, data.price_buy, data.price_sell)
+    if data.mechanism.risk_weight == 1.0:  # what is not among the worst cases is not priced
+        price = np.zeros_like(price)
+    price = price + data.tightening.loss_weight
     return certify(
         net,
         data.grid,
@@ -196,139 +320,46 @@ def _certify(net: Any, data: ClearingData, physics: Formulation, day: _Day) -> C
     )
 
 
-def _gain(data: ClearingData, alone: _Day, together: _Day) -> float:
+def _gain(data: ClearingData, alone: Day, together: Day) -> float:
     """Return what all who bargain gain together, EUR."""
     saved = alone.cost - together.cost
     return float(saved.sum() if data.mechanism.operator == "inside" else saved[:-1].sum())
 
 
-def _gains_without(
-    data: ClearingData, physics: Formulation, solver: SolverConfig, alone: _Day, weight: float
-) -> Array:
+def _gains_without(data: ClearingData, clear: Clearing, alone: Day, weight: float) -> Array:
     """Return the gain of all others where one participant stays out of the trades."""
     days = [
-        _solve(data, physics, solver, trading=True, without=k, operator_weight=weight)
+        clear(trading=True, without=k, operator_weight=weight)
         for k in range(len(data.participants))
     ]
     return np.array([_gain(data, alone, day) for day in days])
 
 
-def _duals(constraint: Any, members: Any, data: ClearingData, report: SolveReport) -> Array:
-    """Return duals (member, step), EUR per p.u. step; NaN where the solver gave none."""
-    return np.array(
-        [
-            [report.duals.get(constraint[k, t], np.nan) for t in range(data.line.n_steps)]
-            for k in members
-        ]
-    ).reshape(-1, data.line.n_steps)
-
-
-def _price_differences(model: Any, data: ClearingData, report: SolveReport) -> Array:
-    """Return nodal price of the buyer less that of the seller (seller, buyer, hour), EUR/MWh."""
-    node = data.participant_node
-    duals = _duals(model.network.balance_p, node.tolist(), data, report)
-    hourly = duals.reshape(len(node), data.line.n_days, -1).sum(axis=1) / data.step_mwh
-    return np.asarray(np.nan_to_num(hourly[None, :, :] - hourly[:, None, :]))
-
-
-def _worth(day: _Day, data: ClearingData) -> Array:
-    """Return what a MWh is worth to each participant (participant, hour), EUR/MWh."""
-    n, line = len(data.participants), data.line
-    duals = _duals(day.model.account_balance, range(n), data, day.report)
-    hourly = duals.reshape(n, line.n_days, -1).sum(axis=1) / data.step_mwh
-    middle = 0.5 * (data.price_buy + data.price_sell).reshape(line.n_days, -1)
-    return np.asarray(np.where(np.isnan(hourly), line.weight @ middle, hourly))
-
-
-def _money(data: ClearingData, day: _Day, cost_alone: Array, money: Settlement) -> xr.Dataset:
-    """Return trades and money by participant; the operator's as scalars."""
-    n = len(data.participants)
-    after = day.cost + money.payment
-    by_account = {
-        "cost_alone_eur": cost_alone,
-        "cost_before_payment_eur": day.cost,
-        "payment_eur": money.payment,
-        "cost_eur": after,
-        "saving_eur": cost_alone - after,
-        "bargaining_power": money.power,
-    }
-    ds = xr.Dataset({name: (PARTICIPANT, v[:n]) for name, v in by_account.items()})
-    ds["fee_eur"] = (PARTICIPANT, day.fee)
-    ds["bargaining_group"] = (PARTICIPANT, money.group[:n])
-    for name, values in by_account.items():
-        ds[f"operator_{name}"] = float(values[n])
-    time = data.line.dims[-1]
-    trades = day.trades_mwh / data.line.step_h
-    ds["trade_mw"] = ((SELLER, BUYER, time), trades)
-    ds["net_trade_mw"] = ((PARTICIPANT, time), trades.sum(axis=0) - trades.sum(axis=1))
-    labels = dict.fromkeys((PARTICIPANT, SELLER, BUYER), data.participants)
-    return ds.assign_coords({**labels, **data.line.coords})
-
-
-def _pairs(data: ClearingData, day: _Day, money: Settlement) -> xr.Dataset:
-    """Return payments and average prices between two, and of each participant."""
-    n = len(data.participants)
-    bought = day.trades_mwh.sum(axis=2).T
-    net = bought - bought.T
-
-    def per_mwh(eur: Array, mwh: Array) -> Array:
-        return np.divide(eur, mwh, out=np.full_like(eur, np.nan), where=np.abs(mwh) > 1e-9)
-
-    both = (PARTICIPANT, PARTNER)
-    pair_price = per_mwh(money.pair_payment[:n, :n], net)
-    return xr.Dataset(
-        {
-            "pair_payment_eur": (both, money.pair_payment[:n]),
-            "pair_price_eur_per_mwh": (both, np.pad(pair_price, ((0, 0), (0, 1)),
-                                                    constant_values=np.nan)),
-            "average_price_eur_per_mwh": (
-                PARTICIPANT,
-                per_mwh(money.payment[:n].copy(), net.sum(axis=1)),
-            ),
-        },
-        coords={PARTICIPANT: data.participants, PARTNER: data.accounts},
-    )  # fmt: skip
-
-
-def _operation(m: Any, data: ClearingData, physics: Formulation) -> xr.Dataset:
-    """Return load flow, exchange with the grid and device schedules."""
-    line, base = data.line, data.grid.s_base_mva
-    flows = read_flows(m.network, m.injection, has_losses=physics.has_losses)
-    ds = label_flows(data.grid, flows, line)
-    ds = ds.assign_coords({PARTICIPANT: data.participants})
-
-    def rows(variable: Any, keys: Any) -> Array:
-        values = [[variable[k, t].value for t in m.TIME] for k in keys]
-        return np.array(values).reshape(len(values), *line.shape) * base
-
-    exchange = rows(m.buy, m.ACCOUNT) - rows(m.sell, m.ACCOUNT)
-    ds["p_grid_mw"] = ((PARTICIPANT, *line.dims), exchange[:-1])
-    ds["operator_p_grid_mw"] = (line.dims, exchange[-1])
-    return ds.merge(label_devices(m, data.portfolio, data.grid, line))
-
-
-def _nodal_prices(day: _Day, data: ClearingData) -> xr.Dataset:
-    """Return the social cost of one more MWh at each bus, where the solver gave duals."""
-    if not day.report.duals:
-        return xr.Dataset()
-    grid, line = data.grid, data.line
-    buses = np.array(sorted(grid.bus_node), dtype=np.int64)
-    nodes = grid.nodes_of(buses)
-    duals = _duals(day.model.network.balance_p, nodes.tolist(), data, day.report)
-    values = duals / (data.step_mwh * line.step_weight)
-    return xr.Dataset(
-        {"price_eur_per_mwh": ((BUS, *line.dims), values.reshape(len(buses), *line.shape))},
-        coords={**line.coords, BUS: buses},
-    ).transpose(*line.dims, BUS)
-
-
-def _require_central(algorithm: str) -> None:
-    if algorithm != "central":
+def _require_duals(mechanism: NashBargaining, physics: Formulation) -> None:
+    if mechanism.fee == "nodal_price" and physics.capability == "exact":
         raise UnsupportedFeature(
-            "trade_day",
+            f"formulation {physics.name!r}",
             Finding(
-                table="algorithm",
-                rule=f"{algorithm!r} is not part of this version",
-                mend="use algorithm='central'",
+                table="NashBargaining",
+                column="fee",
+                rule="is 'nodal_price', but a problem that is not convex has no such prices here",
+                mend="use formulation 'branch_flow' or 'lindistflow'",
             ),
         )
+
+
+def _require_alone(market: object, **given: object) -> None:
+    """Raise where the operator is to do what has no meaning in this market."""
+    what = market if isinstance(market, str) else type(market).__name__
+    found = [
+        Finding(
+            table="trade_day",
+            column=name,
+            rule=f"is given, but {what} does not take it",
+            mend="leave it out, or use NashBargaining",
+        )
+        for name, value in given.items()
+        if value is not None
+    ]
+    if found:
+        raise UnsupportedFeature("trade_day", found)

@@ -142,9 +142,54 @@ def split_pool(net: Array) -> Array:
     bought, sold = np.maximum(net, 0.0), np.maximum(-net, 0.0)
     total_bought, total_sold = bought.sum(axis=0), sold.sum(axis=0)
     volume = np.minimum(total_bought, total_sold)
+    if not volume.any():
+        return np.zeros((len(net), *net.shape))
 
     def share(amount: Array, total: Array) -> Array:
         return np.divide(amount, total, out=np.zeros_like(amount), where=total > 0)
 
     to, by = share(bought, total_bought), share(sold, total_sold)
-    return np.asarray(by[:, None, :] * to[None, :, :] * volume)
+    by *= volume
+    return np.asarray(by[:, None, :] * to[None, :, :])
+
+
+def in_proportion(
+    net: Array, grid: Array, most: tuple[Array, Array, Array]
+) -> tuple[Array, Array, Array]:
+    """Return net purchases of the same volume that everyone has a proportional part of.
+
+    Through a pool, who needs energy in an hour pays the same for it as all others who do: which of
+    them takes it from peers, and which from the grid, makes no difference to their sum. Of these
+    trades those are taken in which everyone trades the same part of what it draws or feeds in.
+
+    Parameters
+    ----------
+    net, grid : (participant, hour), p.u.
+        What each buys net from peers, and from the grid.
+    most : tuple of (participant,), p.u.
+        Limits of trades, purchase and sale.
+
+    Returns
+    -------
+    tuple
+        Net purchases from peers and from the grid, and the hours that changed: those in which a
+        limit would break stay as they are.
+    """
+    power = grid + net
+    drawn, fed = np.maximum(power, 0.0), np.maximum(-power, 0.0)
+    traded = np.minimum(np.maximum(net, 0.0).sum(axis=0), np.maximum(-net, 0.0).sum(axis=0))
+    volume = np.minimum(traded, np.minimum(drawn.sum(axis=0), fed.sum(axis=0)))
+    part = [
+        np.divide(side, side.sum(axis=0), out=np.zeros_like(side), where=side.sum(axis=0) > 0)
+        for side in (drawn, fed)
+    ]
+    shared = volume * (part[0] - part[1])
+    left = power - shared
+    held = [
+        (value <= limit[:, None]).all(axis=0)
+        for value, limit in zip((np.abs(shared), left, -left), most, strict=True)
+    ]
+    hours = np.flatnonzero(np.logical_and.reduce(held))
+    net, grid = net.copy(), grid.copy()
+    net[:, hours], grid[:, hours] = shared[:, hours], left[:, hours]
+    return net, grid, hours

@@ -149,6 +149,29 @@ def test_exchange_and_pairs_agree_with_the_closed_form(
     np.testing.assert_allclose(ring.sums(split.state.z[0])[:, 0], position, atol=1e-5)
 
 
+@settings(max_examples=30, deadline=None)
+@given(
+    v=arrays(float, (5, 2), elements=st.floats(-3.0, 3.0)),
+    fee=st.floats(0.01, 2.0),
+    limit=st.floats(0.0, 2.0),
+)
+def test_exchange_with_a_fee_has_one_price(v: np.ndarray, fee: float, limit: float) -> None:
+    """First-order conditions: one price mu per step explains everyone's position."""
+    rho = 0.7
+    z = exchange(fee=fee, limit=limit).second(v, rho, None).z
+    np.testing.assert_allclose(z.sum(axis=0), 0.0, atol=1e-12)
+    assert (np.abs(z) <= limit + 1e-12).all()
+    # v_n - z_n - fee/rho sign(z_n) = mu inside; within fee/rho of mu at 0; beyond it at a limit
+    slope = v - z
+    least = np.where(z > 1e-9, slope - fee / rho, slope - fee / rho)
+    most = np.where(z > 1e-9, slope - fee / rho, slope + fee / rho)
+    least = np.where(z < -1e-9, slope + fee / rho, least)
+    most = np.where(z < -1e-9, slope + fee / rho, most)
+    least = np.where(z >= limit - 1e-9, -np.inf, least)
+    most = np.where(z <= -limit + 1e-9, np.inf, most)
+    assert (least.max(axis=0) <= most.min(axis=0) + 1e-7).all()
+
+
 def test_an_extra_agent_gives_what_the_others_take() -> None:
     """It sells at cost c e^2 / 2: the price is its marginal cost."""
     c = 0.5

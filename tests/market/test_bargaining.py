@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyomo.environ as pyo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,11 +13,14 @@ from scipy.optimize import minimize
 from pp_p2p.errors import InvalidInput
 from pp_p2p.market.bargaining import (
     NashBargaining,
+    Power,
     bounded_payments,
     energy_map_power,
     nash_payments,
     net_volume_power,
 )
+from pp_p2p.solve.report import DEFAULT_CONFIG
+from pp_p2p.solve.run import run_solver
 
 # three microgrids, one period, f_n(e) = a/2 (d-e)^2 + b (d-e) (derived by hand and checked by NLP)
 A, B, D = np.array([0.2, 0.4, 0.3]), np.array([1.0, 2.0, 1.5]), np.array([4.0, 6.0, -3.0])
@@ -93,6 +97,76 @@ def test_corridor_without_room_is_refused() -> None:
     one = np.ones(2)
     with pytest.raises(InvalidInput, match="sum to zero"):
         bounded_payments(one, one, one, 2 * one)
+
+
+def _joint_bargain(
+    power: np.ndarray, bound: np.ndarray, *, fixed: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return quantities and payments that maximise the product of gains over both at once."""
+    m = pyo.ConcreteModel()
+    m.N = pyo.RangeSet(0, 2)
+    m.e = pyo.Var(m.N, bounds=(-20.0, 20.0), initialize=0.0)
+    if fixed:
+        m.agreed = pyo.Constraint(m.N, rule=lambda m, n: m.e[n] == float(EXCHANGE[n]))
+    m.pi = pyo.Var(m.N, bounds=lambda _, n: (-bound[n], bound[n]), initialize=0.0)
+    m.saving = pyo.Var(m.N, bounds=(1e-6, 100.0), initialize=1.0)
+    alone = 0.5 * A * D**2 + B * D
+    if not fixed:
+        m.reciprocity = pyo.Constraint(expr=sum(m.e[n] for n in m.N) == 0.0)
+    m.balance = pyo.Constraint(expr=sum(m.pi[n] for n in m.N) == 0.0)
+    m.gain = pyo.Constraint(
+        m.N,
+        rule=lambda m, n: (
+            m.saving[n]
+            == alone[n] - 0.5 * A[n] * (D[n] - m.e[n]) ** 2 - B[n] * (D[n] - m.e[n]) - m.pi[n]
+        ),
+    )
+    m.utility = pyo.Var(m.N, bounds=(-20.0, 20.0), initialize=0.0)
+    m.log = pyo.Constraint(m.N, rule=lambda m, n: m.utility[n] <= pyo.log(m.saving[n]))
+    m.product = pyo.Objective(expr=-sum(float(power[n]) * m.utility[n] for n in m.N))
+    run_solver(m, DEFAULT_CONFIG)
+    return tuple(np.array([v[n].value for n in m.N]) for v in (m.e, m.pi))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("weights", [np.ones(3), np.array([0.0974026, 0.5, 0.4025974])])
+def test_two_stages_are_the_joint_bargain(weights: np.ndarray) -> None:
+    """Theorem: least cost first and (2) after is the maximum over quantities and payments."""
+    e, payment = _joint_bargain(weights, np.full(3, 100.0))
+    np.testing.assert_allclose(e, EXCHANGE, atol=1e-6)
+    np.testing.assert_allclose(payment, nash_payments(GAIN, weights), atol=1e-6)
+    saving = 0.5 * A * D**2 + B * D - 0.5 * A * (D - e) ** 2 - B * (D - e) - payment
+    np.testing.assert_allclose(saving, weights / weights.sum() * GAIN.sum(), atol=1e-6)
+
+
+def test_corridor_is_the_bounded_bargain_at_fixed_quantities() -> None:
+    """(3) against the numerical maximum of the product within bounds."""
+    power, bound = net_volume_power(EXCHANGE[:, None]), np.array([12.0, 13.0, 9.0])
+    _, payment = _joint_bargain(power, bound, fixed=True)
+    np.testing.assert_allclose(payment, bounded_payments(GAIN, power, -bound, bound), atol=1e-6)
+
+
+@given(shift=arrays(float, 3, elements=st.floats(-1e3, 1e3)))
+def test_costs_that_are_there_anyway_do_not_matter(shift: np.ndarray) -> None:
+    """Shift invariance: C0 + c and C + c."""
+    alone = 0.5 * A * D**2 + B * D
+    cost = alone - GAIN
+    moved = (alone + shift) - (cost + shift)
+    np.testing.assert_allclose(
+        nash_payments(moved, np.ones(3)), nash_payments(GAIN, np.ones(3)), atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("kind", ["equal", "net_volume", "energy_map"])
+def test_reference_in_a_wide_corridor(kind: Power) -> None:
+    power = {
+        "equal": np.ones(3),
+        "net_volume": net_volume_power(EXCHANGE[:, None]),
+        "energy_map": energy_map_power(EXCHANGE[:, None]),
+    }[kind]
+    wide = np.full(3, 30.0)
+    np.testing.assert_allclose(
+        bounded_payments(GAIN, power, -wide, wide), nash_payments(GAIN, power), atol=1e-9
+    )
 
 
 def test_closed_form_maximises_the_product() -> None:

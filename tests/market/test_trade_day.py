@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import pp_p2p as p2p
-from pp_p2p.errors import InvalidInput, NoSolution, UnsupportedFeature
+from pp_p2p.errors import InvalidInput, NoSolution
 
 MakeDays = Callable[..., xr.Dataset]
 
@@ -259,8 +259,8 @@ def test_bad_input(market: tuple[Any, xr.Dataset]) -> None:
         p2p.trade_day(net, day.drop_vars("price_buy_eur_per_mwh"))
     with pytest.raises(InvalidInput, match="there is no formulation"):
         p2p.trade_day(net, day, formulation="dc")
-    with pytest.raises(UnsupportedFeature, match="distributed"):
-        p2p.trade_day(net, day, algorithm="distributed")
+    with pytest.raises(InvalidInput, match="choose 'central', 'distributed' or"):
+        p2p.trade_day(net, day, algorithm="alone")
     two = xr.concat([day, day], dim="day").rename(time="hour").assign_coords(day=[0, 1])
     with pytest.raises(InvalidInput, match="holds 2 days"):
         p2p.trade_day(net, two)
