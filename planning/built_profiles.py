@@ -18,7 +18,8 @@ def profiles_with_plan(
     Parameters
     ----------
     profiles : Dataset
-        With ``availability_pu(..., technology)``; dims ``time`` or ``day`` and ``hour``.
+        With ``availability_pu(..., technology)`` and ``price_buy_eur_per_mwh``; dims ``time``,
+        or ``day`` and ``hour``.
     plan : Dataset
         Result of `plan_network`.
     built : mapping
@@ -31,7 +32,11 @@ def profiles_with_plan(
     for candidate in new.values():
         unit = plan.sel({CANDIDATE: candidate})
         technology = str(unit["technology_built"].item())
-        per_unit = profiles["availability_pu"].sel({TECHNOLOGY: technology}, drop=True)
+        if technology == "dispatchable":  # runs whenever it is wanted
+            like = profiles["price_buy_eur_per_mwh"]
+            per_unit = xr.ones_like(like).drop_attrs()
+        else:
+            per_unit = profiles["availability_pu"].sel({TECHNOLOGY: technology}, drop=True)
         columns.append(per_unit * float(unit["built_p_mw"]))
     added = xr.concat(columns, dim=SGEN).assign_coords({SGEN: np.array(list(new))})
     if "sgen_p_mw" in profiles:

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
+from planning.candidate_input import (
+    ENERGY,
+    FORMING,
+    RENEWABLE,
+    added_energy,
+    candidate_findings,
+    new_generators,
+    new_storages,
+    refuse_technologies,
+    resupply_ties,
+    terminals_of,
+    tie_ends,
+    tied_nodes,
+)
+from planning.candidate_input import GENERATION as GENERATION  # noqa: PLC0414 (others read it here)
 from planning.costs import capital_recovery_factor
-from planning.reliability import Reserve
+from planning.reliability import Reserve, Tie
+from planning.replacement import Replacement, read_replacements
 from pp_p2p.elements.schema import NONE
 from pp_p2p.elements.tables import frame
-from pp_p2p.errors import Finding, UnsupportedFeature, raise_if_any
-from pp_p2p.names import TECHNOLOGY
+from pp_p2p.errors import raise_if_any
 from pp_p2p.network.branches import Array
 from pp_p2p.network.grid import GridData
 from pp_p2p.network.portfolio import Generators, Storages
+from pp_p2p.network.sop_data import SoftOpenPoints
 from pp_p2p.network.timeline import Timeline
-
-GENERATION = ("pv", "wind")
-SUPPORTED = (*GENERATION, "storage", "line")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,17 +46,35 @@ class Candidates:
     index, bus, node, owner, max_units : (candidate,) of int
         `node` is -1 for a line.
     name, technology : (candidate,) of str
-    unit_p_mw, unit_e_mwh : (candidate,) of float
+    unit_p_mw, unit_e_mwh, unit_sn_mva : (candidate,) of float
         Size of one unit.
+    continuous : (candidate,) of bool
+        Whether any size up to `max_units` may be built, or whole units.
     reserve_mwh : (candidate,) of float
         Energy of one unit that is kept for islands, after discharge losses.
     capex_eur, annuity_eur_per_year, fixed_om_eur_per_year : (candidate,) of float
         Per unit.
-    variable_om_eur_per_mwh : (candidate,) of float
+    fixed_capex_eur, fixed_annuity_eur_per_year : (candidate,) of float
+        Of the site, whatever is built there.
+    variable_om_eur_per_mwh, emission_t_per_mwh : (candidate,) of float
     ends : tuple of (bus, bus) or None
         Buses that a line would tie.
     generators, storages : Generators, Storages
         Devices of one unit each; `generator_of`, `storage_of` are their positions here.
+    energy_of, energy_host : (energy,) of int
+        Candidates that add energy alone, and the storage candidates that get it.
+    sop : (candidate,) of int
+        Row of ``net.sop`` that would be built, `NONE` for all others.
+    sops : SoftOpenPoints
+        Terminals of one unit of each of those.
+    resupply : tuple of (candidate, Tie)
+        What soft open points connect after a fault.
+    replacements : tuple of Replacement
+        Lines that would be replaced.
+    switch : (candidate,) of int
+        Row of ``net.switch`` that would get remote control, `NONE` for all others.
+    rows : DataFrame
+        The rows of ``net.candidate``.
     """
 
     index: Array
@@ -55,17 +86,30 @@ class Candidates:
     technology: Array
     unit_p_mw: Array
     unit_e_mwh: Array
+    unit_sn_mva: Array
+    continuous: Array
     reserve_mwh: Array
     capex_eur: Array
     annuity_eur_per_year: Array
+    fixed_capex_eur: Array
+    fixed_annuity_eur_per_year: Array
     fixed_om_eur_per_year: Array
     variable_om_eur_per_mwh: Array
+    emission_t_per_mwh: Array
     ends: tuple[tuple[int, int] | None, ...]
     line: Array
     generators: Generators
     storages: Storages
     generator_of: Array
     storage_of: Array
+    energy_of: Array
+    energy_host: Array
+    sop: Array
+    sops: SoftOpenPoints
+    resupply: tuple[tuple[int, Tie], ...]
+    replacements: tuple[Replacement, ...]
+    switch: Array
+    rows: pd.DataFrame
 
     @classmethod
     def from_net(
@@ -84,43 +128,103 @@ class Candidates:
         table = frame(net, "candidate")
         table = table[table.in_service.to_numpy(bool) & (table.max_units.to_numpy() > 0)]
         technology = table.technology.to_numpy(object).astype(str)
-        _refuse_technologies(table, technology)
+        refuse_technologies(table, technology)
         node = grid.nodes_of(table.bus.to_numpy())
-        ends = tuple(_ends(net, row) for row in table.itertuples())
-        raise_if_any(_findings(table, technology, node, _tied_nodes(grid, ends), days))
+        ends = tuple(tie_ends(net, row) for row in table.itertuples())
+        raise_if_any(candidate_findings(table, technology, node, tied_nodes(grid, ends), days))
 
         def column(name: str) -> Array:
             return np.asarray(table[name].to_numpy(float))
 
         generator_of = np.flatnonzero(np.isin(technology, GENERATION))
         storage_of = np.flatnonzero(technology == "storage")
-        owner = table.participant.to_numpy(np.int64)
+        energy_of, host = added_energy(table, technology)
         discharge = column("discharge_efficiency_percent") / 100.0
-        unit_e, unit_p = column("unit_e_mwh"), column("unit_p_mw")
-        reserve = np.where(technology == "storage", unit_e * column("min_soc_percent") / 100.0, 0.0)
+        stored = np.isin(technology, ("storage", ENERGY))
+        kept = column("min_soc_percent") / 100.0 * discharge
+        kept[energy_of] = kept[host]
+        alone = technology == ENERGY
+        unit_e = column("unit_e_mwh")
+        terminals = terminals_of(net, table, technology)
+        sop = np.where(technology == "sop", table["sop"].to_numpy(np.int64), NONE)
         recovery = [capital_recovery_factor(interest_rate, years) for years in table.lifetime_years]
         return cls(
             index=table.index.to_numpy(np.int64),
             bus=table.bus.to_numpy(np.int64),
             node=node,
-            owner=owner,
+            owner=table.participant.to_numpy(np.int64),
             max_units=table.max_units.to_numpy(np.int64),
             name=table.name.to_numpy(object).astype(str),
             technology=technology,
-            unit_p_mw=unit_p,
+            unit_p_mw=np.where(alone, 0.0, column("unit_p_mw")),
             unit_e_mwh=unit_e,
-            reserve_mwh=reserve * discharge,
+            unit_sn_mva=np.where(alone, 0.0, column("unit_sn_mva")),
+            continuous=(table.sizing == "continuous").to_numpy(bool),
+            reserve_mwh=np.where(stored, unit_e * kept, 0.0),
             capex_eur=column("capex_eur_per_unit"),
             annuity_eur_per_year=column("capex_eur_per_unit") * np.array(recovery),
+            fixed_capex_eur=column("fixed_capex_eur"),
+            fixed_annuity_eur_per_year=column("fixed_capex_eur") * np.array(recovery),
             fixed_om_eur_per_year=column("fixed_om_eur_per_unit_per_year"),
             variable_om_eur_per_mwh=column("variable_om_eur_per_mwh"),
+            emission_t_per_mwh=column("emission_t_per_mwh"),
             ends=ends,
             line=table.line.to_numpy(np.int64),
-            generators=_generators(grid, days, line, table, generator_of),
-            storages=_storages(grid, table, storage_of),
+            generators=new_generators(grid, days, line, table, generator_of),
+            storages=new_storages(grid, table, storage_of),
             generator_of=generator_of,
             storage_of=storage_of,
+            energy_of=energy_of,
+            energy_host=host,
+            sop=sop,
+            resupply=resupply_ties(sop, terminals),
+            replacements=read_replacements(net, grid, table),
+            switch=np.where(technology == "switch", table["switch"].to_numpy(np.int64), NONE),
+            rows=table,
+            sops=SoftOpenPoints.from_terminals(terminals, grid),
         )
+
+    @property
+    def renewable(self) -> Array:
+        """Whether a candidate (candidate,) is PV or wind."""
+        return np.isin(self.technology, RENEWABLE)
+
+    @property
+    def forming(self) -> Array:
+        """Whether a candidate (candidate,) can form the grid of an island."""
+        return np.isin(self.technology, FORMING)
+
+    @property
+    def ties_of(self) -> list[int]:
+        """Candidates that are lines."""
+        return [k for k, ends in enumerate(self.ends) if ends is not None]
+
+    @property
+    def paths(self) -> list[tuple[int, Tie]]:
+        """What candidates connect after a fault: lines and soft open points."""
+        ends = [(k, pair) for k, pair in enumerate(self.ends) if pair is not None]
+        return [*((k, Tie(*pair, int(self.line[k]))) for k, pair in ends), *self.resupply]
+
+    @property
+    def least_one(self) -> Array:
+        """Which candidates (candidate,) of any size are one unit at least, where they are built.
+
+        Soft open points that feed what has lost its source: without a least size one of no size
+        would do.
+        """
+        feeding = np.isin(np.arange(len(self.index)), [k for k, _ in self.resupply])
+        return np.asarray(feeding & self.continuous)
+
+    def site_needed(self, *, counted: bool) -> Array:
+        """Return which candidates (candidate,) need a binary for their site.
+
+        Those that cost something whatever their size, that have a least size, or, where sites are
+        `counted`, those of more than one size.
+        """
+        whole_or_none = ~self.continuous & (self.max_units <= 1)
+        sited = counted & (self.technology != ENERGY)
+        wanted: Array = ((self.fixed_capex_eur > 0) | sited) & ~whole_or_none
+        return wanted | self.least_one
 
     def reserves(self, units: Array) -> list[Reserve]:
         """Return what the storage of `units` (candidate,) keeps for islands."""
@@ -130,121 +234,24 @@ class Candidates:
                 energy_mwh=float(self.reserve_mwh[k] * units[k]),
                 power_mw=float(self.unit_p_mw[k] * units[k]),
             )
-            for k in self.storage_of
+            for k in (*self.storage_of, *self.energy_of)
         ]
 
-    def ties(self, units: Array) -> list[tuple[int, int]]:
-        """Return the end buses of the lines that `units` (candidate,) build."""
-        return [e for e, n in zip(self.ends, units, strict=True) if e is not None and n > 0.5]
+    def ties(self, units: Array) -> list[Tie]:
+        """Return what lines and soft open points that `units` (candidate,) build connect."""
+        return [tie for k, tie in self.paths if units[k] > 0.5]
+
+    @property
+    def remote_h(self) -> dict[int, float]:
+        """Time (h) of the remote control that switches may get."""
+        times = self.rows["remote_switching_time_h"].to_numpy(float)
+        pairs = zip(self.switch.tolist(), times.tolist(), strict=True)
+        return {row: time for row, time in pairs if row != NONE}
+
+    def remote(self, units: Array) -> list[int]:
+        """Return the switches that `units` (candidate,) give remote control."""
+        return [int(row) for row in self.switch[(self.switch != NONE) & (units > 0.5)]]
 
     def built_lines(self, units: Array) -> list[int]:
         """Return the rows of ``net.line`` that `units` (candidate,) build."""
         return [int(row) for row in self.line[(self.technology == "line") & (units > 0.5)]]
-
-
-def _ends(net: Any, row: Any) -> tuple[int, int] | None:
-    if row.technology != "line":
-        return None
-    line = net.line.loc[row.line]
-    return int(line.from_bus), int(line.to_bus)
-
-
-def _tied_nodes(
-    grid: GridData, ends: tuple[tuple[int, int] | None, ...]
-) -> list[tuple[int, ...] | None]:
-    return [
-        None if pair is None else tuple(grid.nodes_of(np.array(pair)).tolist()) for pair in ends
-    ]
-
-
-def _generators(
-    grid: GridData, days: xr.Dataset, line: Timeline, table: Any, of: Array
-) -> Generators:
-    rows = table.iloc[of]
-    available = np.zeros((line.n_steps, len(rows)))
-    if len(rows):
-        per_unit = line.array(days, "availability_pu")
-        labels = [str(name) for name in days[TECHNOLOGY].to_numpy()]
-        for k, row in enumerate(rows.itertuples()):
-            available[:, k] = per_unit[:, labels.index(row.technology)] * row.unit_p_mw
-    return Generators(
-        index=rows.index.to_numpy(np.int64),
-        node=grid.nodes_of(rows.bus.to_numpy()),
-        owner=rows.participant.to_numpy(np.int64),
-        available=available / grid.s_base_mva,
-        q=np.zeros_like(available),
-        curtailable=np.ones(len(rows), dtype=bool),
-        p_min=np.zeros(len(rows)),
-        q_min=np.zeros(len(rows)),
-        q_max=np.zeros(len(rows)),
-        cost_eur_per_mwh=np.zeros(len(rows)),
-        cost_eur_per_mw2h=np.zeros(len(rows)),
-    )
-
-
-def _storages(grid: GridData, table: Any, of: Array) -> Storages:
-    rows = table.iloc[of]
-    power = rows.unit_p_mw.to_numpy(float) / grid.s_base_mva
-    energy = rows.unit_e_mwh.to_numpy(float) / grid.s_base_mva
-    return Storages(
-        index=rows.index.to_numpy(np.int64),
-        node=grid.nodes_of(rows.bus.to_numpy()),
-        sop=np.full(len(rows), NONE),
-        owner=rows.participant.to_numpy(np.int64),
-        p_charge=power,
-        p_discharge=power,
-        e_min=energy * rows.min_soc_percent.to_numpy(float) / 100.0,
-        e_max=energy,
-        e_start=np.full(len(rows), np.nan),
-        charge_efficiency=rows.charge_efficiency_percent.to_numpy(float) / 100.0,
-        discharge_efficiency=rows.discharge_efficiency_percent.to_numpy(float) / 100.0,
-        degradation_eur_per_mwh=rows.variable_om_eur_per_mwh.to_numpy(float),
-    )
-
-
-def _refuse_technologies(table: Any, technology: Array) -> None:
-    foreign = ~np.isin(technology, SUPPORTED)
-    if foreign.any():
-        raise UnsupportedFeature(
-            "plan_network",
-            Finding(
-                table="candidate",
-                column="technology",
-                rows=tuple(table.index[foreign]),
-                rule="is not built by this version",
-                mend=f"choose one of {', '.join(SUPPORTED)}, or set in_service to False",
-            ),
-        )
-
-
-def _findings(
-    table: Any, technology: Array, node: Array, ends: list[Any], days: xr.Dataset
-) -> Iterator[Finding]:
-    dead = (node < 0) & (technology != "line")
-    if dead.any():
-        yield Finding(
-            table="candidate",
-            column="bus",
-            rows=tuple(table.index[dead]),
-            rule="is not fed by any external grid",
-            mend="choose an energised bus",
-        )
-    useless = [e is not None and (min(e) < 0 or e[0] == e[1]) for e in ends]
-    if any(useless):
-        yield Finding(
-            table="candidate",
-            column="line",
-            rows=tuple(table.index[useless]),
-            rule="does not tie two different energised nodes",
-            mend="choose another line, or set in_service to False",
-        )
-    known = [str(name) for name in days[TECHNOLOGY].to_numpy()] if TECHNOLOGY in days else []
-    blind = [t in GENERATION and t not in known for t in technology]
-    if any(blind):
-        yield Finding(
-            table="candidate",
-            column="technology",
-            rows=tuple(table.index[blind]),
-            rule="has no availability profile",
-            mend="add it to availability_pu(time, technology) of the profiles",
-        )

@@ -146,12 +146,12 @@ def _dominated(graph: FaultGraph, part: Array, links: Array) -> _Dominated:
     n = int(part.max(initial=-1)) + 1
     root = n
     ends = np.stack([part[graph.a[links]], part[graph.b[links]]], axis=1)
+    ends = np.concatenate([ends, ends[~graph.one_way[links], ::-1]])
     ends = np.unique(ends[ends[:, 0] != ends[:, 1]], axis=0)
     directed = nx.DiGraph()
     directed.add_node(root)
     directed.add_edges_from((root, int(k)) for k in np.unique(part[graph.source]))
     directed.add_edges_from(ends.tolist())
-    directed.add_edges_from(ends[:, ::-1].tolist())
     children: dict[int, list[int]] = {}
     for vertex, above in nx.immediate_dominators(directed, root).items():
         if vertex != root:

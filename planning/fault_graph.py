@@ -17,6 +17,9 @@ Busbars of substations are the buses that closed bus-bus switches connect with a
 and those connected likewise with the low-voltage side of a transformer that stands there. Their
 switchgear is rarely part of a net, so every terminal at them is taken to have a breaker unless the
 caller says that only the switches of the net count.
+
+Soft open points in service are links, too, open and without a switch: after a fault one feeds what
+has lost its source from any of its terminals to one that is ``grid_forming``.
 """
 
 from __future__ import annotations
@@ -29,7 +32,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from pp_p2p.elements.terminals import forming_terminals
+from pp_p2p.elements.schema import NONE
+from pp_p2p.elements.terminals import live_terminals, resupply_ways
 from pp_p2p.errors import Finding, InvalidInput
 from pp_p2p.network.branches import Array
 
@@ -64,6 +68,10 @@ class FaultGraph:
         `SOLID`, `ISOLATOR`, `FUSE` or `BREAKER`.
     closed, closable : (link,) of bool
         State in normal operation; whether an open one may be closed after a fault.
+    sop : (link,) of int
+        Row of ``net.sop``; -1 for all other links.
+    one_way : (link,) of bool
+        Whether only what hangs on `b` can be fed over it, from `a`.
     source : (source,) of int
         Vertices that hold the voltage: external grids, and soft open points that form islands.
     busbar : (vertex,) of bool
@@ -82,6 +90,8 @@ class FaultGraph:
     kind: Array
     closed: Array
     closable: Array
+    sop: Array
+    one_way: Array
     source: Array
     busbar: Array
     energised: Array
@@ -126,13 +136,19 @@ class FaultGraph:
         terminal = np.array([links.element[v] != "bus" for v in b.tolist()], dtype=bool)
         n = len(links.element)
         alive = labels(n, a[closed], b[closed])
-        source = _sources(net, links, alive)
+        source, formed_by = _sources(net, links, alive)
         busbar = _busbars(links, a, b, closed, terminal, source)
         if isolators == "every_branch":
             kind = np.where(terminal, np.maximum(kind, ISOLATOR), kind)
         if feeder_breakers:
             kind = np.where(terminal & busbar[a], BREAKER, kind)
         solid, inside = closed & (kind == SOLID), closed & (kind < FUSE)
+        sop = np.array(links.sop, dtype=np.int64)
+        own = [formed_by.get(int(alive[v]), NONE) for v in range(n)]
+        forms = np.array(
+            [d != NONE and d in (own[i], own[j]) for d, i, j in zip(sop, a, b, strict=True)],
+            dtype=bool,
+        )
         return cls(
             element=np.array(links.element, dtype=object),
             index=np.array(links.index, dtype=np.int64),
@@ -142,7 +158,9 @@ class FaultGraph:
             switch=np.array(links.switch, dtype=np.int64),
             kind=kind,
             closed=closed,
-            closable=~closed & np.array(links.closable, dtype=bool),
+            closable=~closed & np.array(links.closable, dtype=bool) & ~forms,
+            sop=sop,
+            one_way=np.array(links.one_way, dtype=bool),
             source=source,
             busbar=busbar,
             energised=np.isin(alive, alive[source]),
@@ -184,12 +202,20 @@ class _Links:
         self.kind: list[int] = []
         self.closed: list[bool] = []
         self.closable: list[bool] = []
+        self.sop: list[int] = []
+        self.one_way: list[bool] = []
         devices = _devices(net)
         for table in _TERMINALS:
             self._add_elements(net, table, devices, candidates if table == "line" else set())
         for row, bus, other, closed, kind in _bus_bus(net):
             if bus in self.bus_vertex and other in self.bus_vertex:
                 self._link(self.bus_vertex[bus], self.bus_vertex[other], row, kind, closed, True)
+        self.terminals = live_terminals(net)
+        for sop, one, two, one_way in resupply_ways(self.terminals):
+            if one in self.bus_vertex and two in self.bus_vertex:
+                ends = self.bus_vertex[one], self.bus_vertex[two]
+                self._link(*ends, -1, ISOLATOR, False, True)
+                self.sop[-1], self.one_way[-1] = sop, one_way
 
     def _add_elements(
         self,
@@ -222,6 +248,8 @@ class _Links:
         self.kind.append(kind)
         self.closed.append(closed)
         self.closable.append(closable)
+        self.sop.append(NONE)
+        self.one_way.append(False)
 
 
 def _devices(net: Any) -> dict[tuple[str, int, int], tuple[int, int, bool]]:
@@ -249,15 +277,22 @@ def _switches(net: Any) -> Iterator[tuple[int, int, int, str, int, bool]]:
         yield int(row), int(bus), int(element), str(et), known, bool(closed)
 
 
-def _sources(net: Any, links: _Links, alive: Array) -> Array:
-    """Return the vertices that hold the voltage: external grids, and of islands what forms them."""
+def _sources(net: Any, links: _Links, alive: Array) -> tuple[Array, dict[int, int]]:
+    """Return the vertices that hold the voltage: external grids, and of islands what forms them.
+
+    And of those islands, by their label in `alive`, the soft open point.
+    """
     grids = net.ext_grid.bus[net.ext_grid.in_service.to_numpy(bool)]
     found = {links.bus_vertex[int(bus)] for bus in grids if int(bus) in links.bus_vertex}
-    for bus in forming_terminals(net).values():
+    formed_by: dict[int, int] = {}
+    terminals = links.terminals.sort_index()
+    terminals = terminals[terminals.grid_forming.to_numpy(bool)]
+    for bus, sop in zip(terminals.bus.tolist(), terminals["sop"].tolist(), strict=True):
         vertex = links.bus_vertex.get(int(bus))
         if vertex is not None and alive[vertex] not in {alive[v] for v in found}:
             found.add(vertex)
-    return np.array(sorted(found), dtype=np.int64)
+            formed_by[int(alive[vertex])] = int(sop)
+    return np.array(sorted(found), dtype=np.int64), formed_by
 
 
 def _busbars(

@@ -18,6 +18,7 @@ again, are of order lambda r / 8760. The simulation (`fault_simulation`) has bot
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Self, get_args
 
@@ -29,7 +30,8 @@ from planning.fault_graph import FaultGraph, Isolators
 from planning.fault_simulation import Estimate, Repair, simulate
 from planning.load_points import LoadPoints
 from planning.post_fault import waiting_within_limits
-from pp_p2p.errors import Finding, raise_if_any
+from planning.remote_control import Restoration, early_hours, remote_times, restorations
+from pp_p2p.errors import Finding, UnsupportedFeature, raise_if_any
 from pp_p2p.names import LOAD
 from pp_p2p.network.branches import Array
 from pp_p2p.network.support import raise_unsupported
@@ -52,6 +54,10 @@ class InterruptionData:
     points : LoadPoints
     interrupted, waiting : sparse (row, load) of bool
         By rows of `effects`.
+    early : tuple of Restoration
+        What remote control brings back early.
+    remote_h : mapping
+        Time (h) of the switches that have it.
     """
 
     graph: FaultGraph
@@ -59,6 +65,8 @@ class InterruptionData:
     points: LoadPoints
     interrupted: Any
     waiting: Any
+    early: tuple[Restoration, ...]
+    remote_h: Mapping[int, float]
 
     @classmethod
     def from_net(
@@ -85,6 +93,8 @@ class InterruptionData:
             points=points,
             interrupted=effects.interrupted[:, points.section],
             waiting=waiting,
+            early=tuple(restorations(graph, effects, remote_times(net))),
+            remote_h=remote_times(net),
         )
 
 
@@ -112,6 +122,7 @@ def reliability_indices(
         trips (type ``"CB"``, ``"fuse"``) and what can be isolated (every type); open ones are
         ties, and lines out of service are not there. A row with ``parallel`` above 1 fails as one.
         An island that a soft open point forms counts as supplied whatever fails on its other side.
+        Other soft open points are ties, too, that lead to their ``grid_forming`` terminals.
     profiles : Dataset, optional
         ``load_p_mw(time, load)`` or typical days: average demand is its weighted mean.
     load_factor : float
@@ -124,8 +135,8 @@ def reliability_indices(
         at an external grid, and at the low-voltage side of a transformer that stands there. With
         False only switches of the net break, and a fault without one interrupts all.
     capacity : bool
-        Whether ties resupply no more than ratings and lower voltage limits of the post-fault
-        network allow (`planning.post_fault`); the net must be radial.
+        Whether ties, and soft open points, resupply no more than ratings and lower voltage limits
+        of the post-fault network allow (`planning.post_fault`); the net must be radial.
     method : {"analytic", "monte_carlo"}
     years, seed, repair, confidence_percent
         Of the simulation: years simulated, at least 20; seed; whether repair takes its
@@ -160,6 +171,17 @@ def reliability_indices(
         feeder_breakers=feeder_breakers,
         capacity=capacity,
     )
+    if method == "monte_carlo" and data.early:
+        raise UnsupportedFeature(
+            "reliability_indices",
+            Finding(
+                table="switch",
+                column="remote_switching_time_h",
+                rows=tuple(data.remote_h),
+                rule="is known to the analytic method alone",
+                mend="use method='analytic'",
+            ),
+        )
     options: dict[str, object] = {
         "load_factor": load_factor,
         "isolators": isolators,
@@ -194,15 +216,19 @@ def _analytic(data: InterruptionData) -> xr.Dataset:
     hit, stays = data.interrupted.astype(float), data.waiting.astype(float)
     rate = by_row(effects.rate) @ hit  # (1)
     hours = by_row(effects.rate * effects.switching_h) @ hit + by_row(beyond) @ stays  # (2)
+    saved = _early_hours(data)
+    hours = hours - effects.rate @ saved
     ds = indices(data.points, rate, hours)
     demand, customers = data.points.average_mw, data.points.customers
     contribution = {
         "fault_rate_per_year": effects.rate,
         "fault_eens_mwh_per_year": effects.rate * effects.switching_h * (hit @ demand)[effects.row]
-        + beyond * (stays @ demand)[effects.row],
+        + beyond * (stays @ demand)[effects.row]
+        - effects.rate * (saved @ demand),
         "fault_saidi_h_per_year": (
             effects.rate * effects.switching_h * (hit @ customers)[effects.row]
             + beyond * (stays @ customers)[effects.row]
+            - effects.rate * (saved @ customers)
         )
         / customers.sum(),
     }
@@ -210,6 +236,18 @@ def _analytic(data: InterruptionData) -> xr.Dataset:
     return ds.assign_coords(
         fault_element=("fault", effects.element.astype(str)), fault_index=("fault", effects.index)
     )
+
+
+def _early_hours(data: InterruptionData) -> Array:
+    """Return (fault, load) by how many hours remote control shortens an interruption."""
+    effects, section = data.effects, data.points.section
+    saved = np.zeros((len(effects.rate), len(section)))
+    for one in data.early:
+        f = np.flatnonzero(effects.row == one.row)
+        waits = np.asarray(data.waiting[[one.row]].toarray()).ravel() > 0
+        at = np.flatnonzero(np.isin(section, one.sections) & ~waits)
+        saved[np.ix_(f, at)] = early_hours(one, effects.switching_h[f], data.remote_h)[:, None]
+    return saved
 
 
 def indices(points: LoadPoints, rate: Array, hours: Array) -> xr.Dataset:

@@ -3,7 +3,9 @@
 After a fault and its isolation, the parts of the net without supply that hang together come back
 one after the other over one tie each, the part with the highest demand first. Of all ties between
 the part and what is supplied the one counts that brings back most demand, of equal ones the switch
-with the smallest index. A tie may lead to a part that another tie has brought back.
+with the smallest index, a soft open point after all switches. That is a tie without impedance, of
+the rating of the smaller of its two terminals and without losses, and of several terminals one pair
+is used. A tie may lead to a part that another tie has brought back.
 
 Where all of a part does not fit, its load points are picked up one by one, from the tie outwards,
 and one that breaks a limit is left out until the repair. Limits hold where the transfer changes
@@ -24,6 +26,8 @@ import numpy as np
 from planning.fault_effects import FaultEffects, members, sparse_rows
 from planning.fault_graph import FaultGraph, labels
 from planning.load_points import LoadPoints
+from pp_p2p.elements.schema import NONE
+from pp_p2p.elements.terminals import live_terminals
 from pp_p2p.network.branches import (
     Array,
     Branches,
@@ -31,8 +35,9 @@ from pp_p2p.network.branches import (
     switch_branches,
     trafo_branches,
 )
-from pp_p2p.network.grid import VM_FLOOR_PU, GridData
+from pp_p2p.network.grid import GridData
 from pp_p2p.network.linear_flow import LinearFlow
+from pp_p2p.network.nodes import VM_FLOOR_PU
 from pp_p2p.network.topology import merge_parallel, orient
 
 TOLERANCE: Final = 1e-9
@@ -79,12 +84,21 @@ class _Network:
     @classmethod
     def from_net(cls, net: Any, grid: GridData, graph: FaultGraph, points: LoadPoints) -> Self:
         base = float(net.sn_mva)
-        parts = [line_branches(net, base), trafo_branches(net, base), switch_branches(net, base)]
+        parts = [
+            line_branches(net, base),
+            trafo_branches(net, base),
+            switch_branches(net, base),
+            _sop_branches(net, graph, base),
+        ]
         branches = Branches.concatenate(*parts)
         keys = zip(branches.element.tolist(), branches.index.tolist(), strict=True)
         position = {key: k for k, key in enumerate(keys)}
         pairs = zip(graph.element.tolist(), graph.index.tolist(), strict=True)
         body = graph.element[graph.b] != "bus"
+        keys_of_links = [
+            ("switch", int(row)) if sop == NONE else ("sop", k)
+            for k, (row, sop) in enumerate(zip(graph.switch, graph.sop, strict=True))
+        ]
         lowest = np.full(len(graph.element), VM_FLOOR_PU)
         if "min_vm_pu" in net.bus:
             buses = graph.element == "bus"
@@ -98,8 +112,8 @@ class _Network:
             of_vertex=np.array([position.get(pair, -1) for pair in pairs], dtype=np.int64),
             of_link=np.array(
                 [
-                    -1 if terminal else position.get(("switch", int(row)), -1)
-                    for terminal, row in zip(body, graph.switch, strict=True)
+                    -1 if terminal else position.get(key, -1)
+                    for terminal, key in zip(body, keys_of_links, strict=True)
                 ],
                 dtype=np.int64,
             ),
@@ -109,6 +123,30 @@ class _Network:
             vm_min=lowest,
             source_vm=np.array([vm[k] for k in grid.nodes_of(graph.index[graph.source])]),
         )
+
+
+def _sop_branches(net: Any, graph: FaultGraph, base: float) -> Branches:
+    """Return soft open points as branches: their index is the link."""
+    links = np.flatnonzero(graph.sop != NONE)
+    rows = live_terminals(net)
+    sn = dict(zip(zip(rows["sop"], rows.bus, strict=True), rows.sn_mva / base, strict=True))
+    ends = [graph.index[side[links]].astype(np.int64) for side in (graph.a, graph.b)]
+    rated = [[sn[d, bus] for d, bus in zip(graph.sop[links], at, strict=True)] for at in ends]
+    none, unknown = np.zeros(len(links), dtype=complex), np.full(len(links), np.inf)
+    return Branches(
+        element=np.full(len(links), "sop", dtype=object),
+        index=links,
+        from_bus=ends[0],
+        to_bus=ends[1],
+        z=none,
+        y_from=none,
+        y_to=none,
+        ratio=np.ones(len(links)),
+        shift=np.zeros(len(links)),
+        i_max=np.min(np.array(rated, dtype=float).reshape(2, -1), axis=0),
+        rated_from_ka=unknown,
+        rated_to_ka=unknown,
+    )
 
 
 class _Restoration:
@@ -126,7 +164,7 @@ class _Restoration:
         self.used = graph.closed & ~isolated[graph.a] & ~isolated[graph.b]
         usable = graph.closable & ~isolated[graph.a] & ~isolated[graph.b]
         self.ties = np.flatnonzero(usable).tolist()
-        self.ties.sort(key=lambda link: (graph.switch[link], link))
+        self.ties.sort(key=lambda link: (graph.sop[link], graph.switch[link], link))
         self.part = labels(len(dead), graph.a[self.used], graph.b[self.used])
         self.start = self.picked.copy()
 
@@ -150,7 +188,9 @@ class _Restoration:
     def _beyond(self, link: int) -> int:
         """Return the part without supply that a tie leads to; -1 where it leads to none."""
         a, b = int(self.network.graph.a[link]), int(self.network.graph.b[link])
-        if self.supplied[a] == self.supplied[b]:
+        if self.supplied[a] == self.supplied[b] or (
+            self.network.graph.one_way[link] and self.supplied[b]
+        ):
             return -1
         return int(self.part[b if self.supplied[a] else a])
 
@@ -169,6 +209,9 @@ class _Restoration:
             if len(loads) == len(mine):
                 break
         self.used[best] = True
+        sop = self.network.graph.sop
+        if sop[best] != NONE:
+            self.ties = [link for link in self.ties if sop[link] != sop[best]]
         self.supplied |= self.part == part
         self.picked[served] = True
 

@@ -29,54 +29,64 @@ SYSTEM = ("saifi_per_year", "saidi_h_per_year", "eens_mwh_per_year", "asai_pu")
 def _random_net(seed: int) -> Any:
     """Return a radial net of 1 or 2 sources with devices, ties, dead ends and transformers."""
     rng = np.random.default_rng(seed)
-    net = copy.deepcopy(EMPTY)
-    sources = [int(pp.create_bus(net, 20.0)) for _ in range(int(rng.integers(1, 3)))]
-    for bus in sources:
-        pp.create_ext_grid(net, bus)
-    medium = list(sources)
-    for _ in range(int(rng.integers(2, 12))):
-        parent = int(rng.choice(medium))
-        bus = int(pp.create_bus(net, 20.0))
+    n_sources, n_more = int(rng.integers(1, 3)), int(rng.integers(2, 12))
+    n = n_sources + n_more
+    lines, switches, trafos, loads, low = [], [], [], [], []
+    for bus in range(n_sources, n):
+        parent = int(rng.integers(bus))
         if rng.random() < 0.15:
-            pp.create_switch(net, parent, bus, et="b", type=rng.choice(KINDS))
-        else:
-            _line(net, rng, parent, bus)
-        medium.append(bus)
-    hanging = [bus for bus in medium if bus not in sources]
-    for bus in hanging:
+            switches.append((parent, bus, "b", rng.choice(KINDS), True))
+            continue
+        switches += [
+            (end, len(lines), "l", rng.choice(KINDS), True)
+            for end in (parent, bus)
+            if rng.random() < 0.4
+        ]
+        lines.append((parent, bus, float(rng.uniform(0.1, 1.0))))
+    for bus in range(n_sources, n):
         at = bus
         if rng.random() < 0.3:
-            at = int(pp.create_bus(net, 0.4))
-            trafo = pp.create_transformer(net, bus, at, std_type="0.63 MVA 20/0.4 kV")
+            at = n + len(low)
             if rng.random() < 0.5:
-                pp.create_switch(net, bus, trafo, et="t", type=rng.choice(KINDS))
+                switches.append((bus, len(trafos), "t", rng.choice(KINDS), True))
+            trafos.append((bus, at))
+            low.append(0.4)
         if rng.random() < 0.8:
-            pp.create_load(net, at, p_mw=float(rng.uniform(0.001, 0.01)))
-    pp.create_load(net, hanging[0], p_mw=0.002)
+            loads.append((at, float(rng.uniform(0.001, 0.01))))
+    loads.append((n_sources, 0.002))
     for _ in range(int(rng.integers(0, 4))):
-        _tie(net, rng, *(int(bus) for bus in rng.choice(medium, 2, replace=False)))
+        a, b = (int(bus) for bus in rng.choice(n, 2, replace=False))
+        if rng.random() < 0.4:
+            switches.append((a, b, "b", "LBS", False))
+            continue
+        for bus, closed in ((a, False), (b, bool(rng.random() < 0.5))):
+            switches.append((bus, len(lines), "l", rng.choice(KINDS), closed))
+        lines.append((a, b, 0.5))
+    net = copy.deepcopy(EMPTY)
+    pp.create_buses(net, n + len(low), [20.0] * n + low)
+    for bus in range(n_sources):
+        pp.create_ext_grid(net, bus)
+    _fill(net, lines, switches, trafos, loads)
     _set_rates(net, rng)
     set_customers(net, customers=rng.integers(1, 50, len(net.load)).tolist())
     return net
 
 
-def _line(net: Any, rng: np.random.Generator, a: int, b: int) -> int:
-    km = float(rng.uniform(0.1, 1.0))
-    line = int(pp.create_line_from_parameters(net, a, b, km, 0.2, 0.2, 0.0, 9999.0))
-    for bus in (a, b):
-        if rng.random() < 0.4:
-            pp.create_switch(net, bus, line, et="l", type=rng.choice(KINDS))
-    return line
+def _fill(net: Any, lines: list, switches: list, trafos: list, loads: list) -> None:
+    """Create many rows at once: one by one takes most of the time of a test."""
+    if lines:
+        a, b, km = zip(*lines, strict=True)
+        pp.create_lines_from_parameters(net, a, b, km, 0.2, 0.2, 0.0, 9999.0)
+    for high, at in trafos:
+        pp.create_transformer(net, high, at, std_type="0.63 MVA 20/0.4 kV")
+    if switches:
+        bus, element, et, kind, closed = zip(*switches, strict=True)
+        pp.create_switches(net, bus, element, et=et, type=kind, closed=closed)
+    pp.create_loads(net, [bus for bus, _ in loads], p_mw=[mw for _, mw in loads])
 
 
-def _tie(net: Any, rng: np.random.Generator, a: int, b: int, *, line: bool = True) -> None:
-    if not line or rng.random() < 0.4:
-        pp.create_switch(net, a, b, et="b", type="LBS", closed=False)
-        return
-    tie = int(pp.create_line_from_parameters(net, a, b, 0.5, 0.2, 0.2, 0.0, 9999.0))
-    ends = [(a, False), (b, bool(rng.random() < 0.5))]
-    for bus, closed in ends:
-        pp.create_switch(net, bus, tie, et="l", type=rng.choice(KINDS), closed=closed)
+def _tie(net: Any, a: int, b: int) -> None:
+    pp.create_switch(net, a, b, et="b", type="LBS", closed=False)
 
 
 def _set_rates(net: Any, rng: np.random.Generator) -> None:
@@ -214,7 +224,7 @@ def test_tie_never_harms(seed: int) -> None:
     rng = np.random.default_rng(seed + 2)
     before = reliability_indices(net)
     for _ in range(3):
-        _tie(net, rng, *(int(b) for b in rng.choice(net.bus.index, 2, replace=False)), line=False)
+        _tie(net, *(int(b) for b in rng.choice(net.bus.index, 2, replace=False)))
         after = reliability_indices(net)
         np.testing.assert_array_equal(
             after["failure_rate_per_year"], before["failure_rate_per_year"]
