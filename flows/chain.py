@@ -1,30 +1,23 @@
-"""The chain of a study: which stage follows which.
-
-A stage is a plain function. The engine decides how it is called: `call(name, function)` runs it
-here (``plain``) or as a Prefect task.
-"""
+"""What the steps of a study do, each a plain function; `flows.steps` says which follows which."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
+from flows.plan_years import plan_years, stages_of
 from flows.profiles import read_profiles
 from flows.study import Study
 from flows.study_net import build_net
-from flows.study_text import StudyText
 from pp_p2p.errors import InvalidInput
 from pp_p2p.names import DAY, HOUR, TIME
 from pp_p2p.version import __version__
-
-Call = Callable[[str, Callable[[], Any]], Any]
-"""Runs a stage: its name, and the function without arguments."""
 
 RESULT_NAME = "result.nc"
 REPORT_NAME = "report.html"
@@ -36,28 +29,6 @@ class Inputs:
 
     net: Any
     profiles: xr.Dataset
-
-
-@dataclass(frozen=True)
-class StudyResult:
-    """What a study leaves behind: both files, and what stands in the first."""
-
-    result: Path
-    report: Path
-    tree: xr.DataTree
-
-
-def run_chain(study: Study, call: Call, output: Path | None = None) -> StudyResult:
-    """Run every stage of `study`; nothing is written before all of them have succeeded."""
-    folder = output or study.output_dir
-    inputs = call("read network and profiles", lambda: read_inputs(study))
-    days = call("choose typical days", lambda: choose_days(study, inputs))
-    plan = call("plan the network", lambda: plan_stage(study, inputs, days))
-    trade = call("trade on every typical day", lambda: trade_stage(study, inputs, days, plan))
-    tree = call("collect results", lambda: collect(study, inputs, days, plan, trade))
-    page = call("draw the report", lambda: draw(tree))
-    result: StudyResult = call("write files", lambda: store(folder, tree, page))
-    return result
 
 
 def read_inputs(study: Study) -> Inputs:
@@ -80,7 +51,7 @@ def choose_days(study: Study, inputs: Inputs) -> xr.Dataset:
             extreme_days=chosen.extreme_days,
         )
     except InvalidInput as error:
-        text = StudyText(study.file, study.text)
+        text = study.places
         raise InvalidInput(
             text.finding(("typical_days", one.table), one.rule, one.mend)
             if one.table in type(chosen).model_fields
@@ -90,33 +61,88 @@ def choose_days(study: Study, inputs: Inputs) -> xr.Dataset:
 
 
 def plan_stage(study: Study, inputs: Inputs, days: xr.Dataset) -> xr.Dataset:
-    """Decide what to build."""
-    from planning import plan_network
+    """Decide what to build: for one year, or in the stages of a horizon."""
     from pp_p2p import SolverConfig
 
     p = study.planning
-    unlimited = float("inf")
+    solver = SolverConfig(rel_gap=p.mip_gap_percent / 100.0, time_limit_s=p.time_limit_s)
+    if study.horizon is not None:
+        return plan_years(study, inputs.net, days, solver)
+    from planning import plan_network
+
+    limits = {
+        name: getattr(p, name)
+        for name in (
+            "eens_limit_mwh_per_year",
+            "saidi_limit_h_per_year",
+            "saifi_limit_per_year",
+            "budget_eur",
+            "max_sites",
+            "emission_cap_t_per_year",
+        )
+        if getattr(p, name) is not None
+    }
     return plan_network(
         inputs.net,
         days,
         interest_rate_percent=p.interest_rate_percent,
-        eens_limit_mwh_per_year=(
-            unlimited if p.eens_limit_mwh_per_year is None else p.eens_limit_mwh_per_year
-        ),
         value_of_lost_load_eur_per_mwh=p.value_of_lost_load_eur_per_mwh,
-        budget_eur=unlimited if p.budget_eur is None else p.budget_eur,
+        islands=p.islands,
+        renewable_share_percent=p.renewable_share_percent,
+        emission_price_eur_per_t=p.emission_price_eur_per_t,
+        demand_growth_percent=p.demand_growth_percent,
+        **limits,
         formulation=p.formulation,
-        solver=SolverConfig(rel_gap=p.mip_gap_percent / 100.0, time_limit_s=p.time_limit_s),
+        solver=solver,
         seed=study.study.seed,
     )
 
 
-def trade_stage(study: Study, inputs: Inputs, days: xr.Dataset, plan: xr.Dataset) -> xr.Dataset:
-    """Trade every typical day on the planned network; one dataset with dim ``day``."""
-    from planning import profiles_with_plan
+def joint_stage(study: Study, inputs: Inputs, days: xr.Dataset) -> xr.Dataset:
+    """Let participants and operator decide together what each builds."""
+    from planning import plan_together
+    from planning.plan_rules import grown
+    from pp_p2p import SolverConfig
+
+    p, c = study.planning, study.collaboration
+    assert c is not None
+    names = ("eens_limit_mwh_per_year", "saidi_limit_h_per_year", "saifi_limit_per_year")
+    limits = {name: getattr(p, name) for name in names if getattr(p, name) is not None}
+    net, days = grown(inputs.net, days, 1.0 + p.demand_growth_percent / 100.0)
+    return plan_together(
+        net,
+        days,
+        powers=c.bargaining_power,
+        operator_power=c.operator_power,
+        network_fee_eur_per_mwh=study.trade.network_fee_eur_per_mwh,
+        interest_rate_percent=p.interest_rate_percent,
+        value_of_lost_load_eur_per_mwh=p.value_of_lost_load_eur_per_mwh,
+        islands="none" if p.islands == "none" else "reserve",
+        **limits,
+        starts=c.starts,
+        max_rounds=c.max_rounds,
+        benchmark=c.benchmark,
+        algorithm=c.algorithm,
+        formulation=c.formulation,
+        solver=SolverConfig(rel_gap=c.mip_gap_percent / 100.0, time_limit_s=c.time_limit_s),
+        seed=study.study.seed,
+    )
+
+
+def trade_stage(
+    study: Study, inputs: Inputs, days: xr.Dataset, plan: xr.Dataset, stage: int | None = None
+) -> xr.Dataset:
+    """Trade every typical day on the planned network; one dataset with dim ``day``.
+
+    `stage` of a horizon, from 1, has the units, the demand and the prices of its years.
+    """
+    from planning import plan_at, profiles_with_plan
     from pp_p2p import NashBargaining, trade_day, write_back
 
     net = copy.deepcopy(inputs.net)
+    if stage is not None:
+        net, days = stages_of(study)[stage - 1].grown(net, days)
+        plan = plan_at(plan, stage)
     profiles = profiles_with_plan(days, plan, write_back(net, plan))
     mechanism = NashBargaining(
         network_fee_eur_per_mwh=study.trade.network_fee_eur_per_mwh,
@@ -137,10 +163,9 @@ def trade_stage(study: Study, inputs: Inputs, days: xr.Dataset, plan: xr.Dataset
     return _joined(results, days)
 
 
-def collect(
-    study: Study, inputs: Inputs, days: xr.Dataset, plan: xr.Dataset, trade: xr.Dataset
-) -> xr.DataTree:
-    """Return the whole study as one tree: ``network``, ``days``, ``plan``, ``trade``."""
+def collect(study: Study, inputs: Inputs, groups: Mapping[str, xr.Dataset]) -> xr.DataTree:
+    """Return the whole study as one tree: ``network``, a group per step, ``indicators``."""
+    from planning.case_indicators import study_indicators
     from pp_p2p.network.layout import describe_net
     from pp_p2p.results import SCHEMA_VERSION, label
 
@@ -148,17 +173,22 @@ def collect(
         xr.Dataset(),
         {
             "Conventions": "CF-1.11",
-            "title": f"pp-p2p study {study.study.name}",
+            "title": " - ".join(filter(None, [f"pp-p2p study {study.study.name}", study.case])),
             "study": study.study.name,
-            "study_file": study.text,
+            "case": study.case,
+            "study_file": study.case_text,
             "schema_version": SCHEMA_VERSION,
             "version": __version__,
             "seed": study.study.seed,
+            "first_year": study.horizon.first_year if study.horizon else 1,
         },
     )
     network = label(describe_net(inputs.net), {"source": study.network.source})
-    groups = {"network": network, "days": label(days, {}), "plan": plan, "trade": trade}
-    return xr.DataTree.from_dict({"/": root, **{f"/{k}": v for k, v in groups.items()}})
+    tree = xr.DataTree.from_dict(
+        {"/": root, "/network": network, **{f"/{k}": label(v, {}) for k, v in groups.items()}}
+    )
+    tree["indicators"] = xr.DataTree(label(study_indicators(tree), {}))
+    return tree
 
 
 def draw(tree: xr.DataTree) -> str:
@@ -166,14 +196,6 @@ def draw(tree: xr.DataTree) -> str:
     from flows.report import report_html
 
     return report_html(tree)
-
-
-def store(folder: Path, tree: xr.DataTree, page: str) -> StudyResult:
-    """Write both files, each whole or not at all."""
-    from pp_p2p.results import to_netcdf
-
-    result = to_netcdf(tree, folder / RESULT_NAME)
-    return StudyResult(result, write_text(folder / REPORT_NAME, page), tree)
 
 
 def write_text(path: Path, text: str) -> Path:

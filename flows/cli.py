@@ -1,22 +1,34 @@
-"""Command line ``pp-p2p``: run a study, list the solvers, write a study file to start from."""
+"""Command line ``pp-p2p``: run and compare studies, list solvers, write a study to start from."""
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from pp_p2p.errors import NoSolution, P2PError
+from pp_p2p.errors import NoSolution, P2PError, StepFailed
+
+if TYPE_CHECKING:
+    from flows.study_run import StudyResult
 
 USER_MISTAKE: Final = 2
 NO_SOLUTION: Final = 3
+FAILED: Final = 4
+CODES: Final = {
+    "done": 0,
+    "wrong input": USER_MISTAKE,
+    "no solution": NO_SOLUTION,
+    "failed": FAILED,
+}
+"""Exit code of what became of a case; of several cases the highest counts."""
 
 app = typer.Typer(
     name="pp-p2p",
@@ -24,7 +36,8 @@ app = typer.Typer(
         "Plan and trade in a distribution network.\n\n"
         "Start with `pp-p2p init study.toml`, change what you like (`pp-p2p reference` lists every "
         "key), then `pp-p2p run study.toml`. "
-        "Exit code 0: done; 2: the input is wrong; 3: there is no solution."
+        "Exit code 0: done; 2: the input is wrong; 3: there is no solution, of one case at least; "
+        "4: a case failed otherwise."
     ),
     no_args_is_help=True,
     add_completion=False,
@@ -43,20 +56,104 @@ def run(
         Path | None,
         typer.Option(help="Folder of the results; by default the study file says which."),
     ] = None,
+    runner: Annotated[
+        str | None,
+        typer.Option(help="'serial', 'threads', 'processes', 'dask' or 'ray'; default: the file."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Cases at the same time; 0: one for each core.")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Run this case only; repeatable.")] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Forget what earlier runs have computed.")
+    ] = False,
 ) -> None:
-    """Run a study: typical days, plan, trade on every typical day, netCDF file and report."""
+    """Run a study: typical days, plan, plan together, trade, result and report, for each case.
+
+    What was computed is kept in the folder of the results: a run that was stopped goes on where
+    it stood, and a changed study computes again only what depends on the change.
+    """
     from flows.study_run import run_study
-    from flows.summary import caveats, summary_tables
 
     started = time.perf_counter()
-    result = run_study(study, engine=engine, output=output, watch=_progress)  # type: ignore[arg-type]
-    for table in summary_tables(result.tree):
+    result = run_study(
+        study,
+        engine=engine,  # type: ignore[arg-type]
+        output=output,
+        runner=runner,
+        n_workers=workers,
+        only=only or (),
+        fresh=fresh,
+        watch=_progress,
+        tell=lambda line: err.print(line, style="yellow", markup=False, soft_wrap=True),
+    )
+    code = _show_cases(result) if result.cases[0].case else _show_study(result)
+    err.print(f"done in {time.perf_counter() - started:.1f} s")
+    if code:
+        sys.exit(code)
+
+
+def _show_study(result: StudyResult) -> int:
+    from flows.summary import caveats, summary_tables
+
+    tree = result.tree
+    for table in summary_tables(tree):
         out.print(table)
-    for line in caveats(result.tree):
+    for line in caveats(tree):
         err.print(line, style="yellow", markup=False, soft_wrap=True)
     out.print(f"result  {result.result}", soft_wrap=True)
     out.print(f"report  {result.report}", soft_wrap=True)
-    err.print(f"done in {time.perf_counter() - started:.1f} s")
+    return 0
+
+
+def _show_cases(result: StudyResult) -> int:
+    """Show what became of each case, and the numbers of those that are done."""
+    from flows.comparison import compare_files
+    from flows.summary import comparison_table
+
+    if result.done:
+        compared, _ = compare_files({one.case: one.result for one in result.done})
+        out.print(comparison_table(compared))
+    for one in result.cases:
+        if one.state != "done":
+            err.print(
+                f"{one.case}: {one.state}: {one.message}", style="red", markup=False, soft_wrap=True
+            )
+    out.print(f"{len(result.done)} of {len(result.cases)} cases are done: {result.folder}",
+              soft_wrap=True)  # fmt: skip
+    if result.comparison is not None:
+        out.print(f"compare {result.comparison}", soft_wrap=True)
+    return max((CODES[one.state] for one in result.cases), default=0)
+
+
+@app.command()
+def compare(
+    results: Annotated[
+        list[Path],
+        typer.Argument(help="Folders of studies, or result.nc files.", show_default=False),
+    ],
+    base: Annotated[
+        str | None, typer.Option(help="Case that the others are compared with; default: the first.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="HTML page.")] = Path("comparison.html"),
+    table: Annotated[
+        list[Path] | None,
+        typer.Option(help="Write the numbers: .csv, .xlsx, .parquet or .nc; repeatable."),
+    ] = None,
+) -> None:
+    """Compare the results of studies and their scenarios: a table and one HTML page."""
+    from flows.chain import write_text
+    from flows.comparison import compare_files, export, find_results, require_case
+    from flows.comparison_page import comparison_html
+    from flows.summary import comparison_table
+
+    compared, network = compare_files(find_results(results))
+    chosen = require_case(compared, base)
+    out.print(comparison_table(compared))
+    page = write_text(output, comparison_html(compared, network, base=chosen))
+    out.print(f"compare {page}", soft_wrap=True)
+    for path in table or []:
+        out.print(f"table   {export(compared, path)}", soft_wrap=True)
 
 
 @app.command()
@@ -130,6 +227,25 @@ def reference(
         out.print(f"wrote {write_text(output, study_reference())}", soft_wrap=True)
 
 
+@app.command()
+def schema(
+    output: Annotated[
+        Path | None, typer.Option(help="JSON file; by default it is printed.")
+    ] = None,
+) -> None:
+    """Write the JSON Schema of a study file: editors complete keys and mark mistakes with it."""
+    import json
+
+    from flows.chain import write_text
+    from flows.study_schema import study_schema
+
+    text = json.dumps(study_schema(), indent=1) + "\n"
+    if output is None:
+        out.print(text, markup=False, soft_wrap=True, end="")
+    else:
+        out.print(f"wrote {write_text(output, text)}", soft_wrap=True)
+
+
 def main() -> None:
     """Run the command line; a user's mistake is one message, never a traceback."""
     try:
@@ -137,14 +253,29 @@ def main() -> None:
     except NoSolution as error:
         err.print("no solution:", str(error), style="red", markup=False, soft_wrap=True)
         sys.exit(NO_SOLUTION)
+    except StepFailed as error:
+        err.print(str(error), style="red", markup=False, soft_wrap=True)
+        sys.exit(FAILED)
     except P2PError as error:
         err.print(str(error), style="red", markup=False, soft_wrap=True)
         sys.exit(USER_MISTAKE)
 
 
 @contextmanager
-def _progress(stage: str) -> Iterator[None]:
+def _progress(title: str) -> Iterator[None]:
+    """Show a piece of work while it runs, where no other one is shown, and how long it took."""
     started = time.perf_counter()
-    with err.status(stage):
-        yield
-    err.print(f"  {stage:<28} {time.perf_counter() - started:6.1f} s")
+    shown = _SHOWING.acquire(blocking=False)
+    try:
+        with err.status(title) if shown else nullcontext():
+            yield
+    finally:
+        if shown:
+            _SHOWING.release()
+    took = "kept" if title.endswith(" (kept)") else f"{time.perf_counter() - started:.1f} s"
+    name = title.removesuffix(" (kept)")
+    err.print(f"  {name:<44} {took:>9}", markup=False, soft_wrap=True)
+
+
+_SHOWING: Final = threading.Lock()
+"""One line at a time can be alive in a terminal."""

@@ -16,7 +16,9 @@ from pp_p2p.names import DAY, HOUR, OPERATOR, PARTICIPANT
 NONE: Final = "–"
 """Stands where there is no value."""
 
-STAGES: Final = ("plan", "trade")
+STAGES: Final = ("plan", "joint", "trade")
+"""Stages of a study with a certificate; ``joint`` is there where the study asks for it."""
+
 ITEM_NAMES: Final = {
     "investment": "Investment (annuity)",
     "fixed_om": "Fixed O&M",
@@ -24,6 +26,9 @@ ITEM_NAMES: Final = {
     "sale": "Energy sale",
     "variable_om": "Variable O&M",
     "lost_load": "Lost load",
+    "emission": "CO2",
+    "replacement": "Replacement",
+    "salvage": "Salvage value",
 }
 PRICE_SHARE: Final = 1 / 2
 """An average price is told where net trade is at least this share of what is traded in all."""
@@ -57,7 +62,7 @@ class KeyFigures:
             eens_plan=float(eens.sel(case="plan")),
             eens_computed=eens_computed(plan),
             n_built=int((plan["units"] > 0).sum()),
-            confirmed={s: tree[s].attrs.get("relaxation") == "exact" for s in STAGES},
+            confirmed=confirmed(tree),
         )
 
     def sentence(self, built: str) -> str:
@@ -81,6 +86,16 @@ class KeyFigures:
         return f"Building {built} costs {cost} a year instead of {before}; {energy}."
 
 
+def stages(tree: xr.DataTree) -> tuple[str, ...]:
+    """Return the stages that a study has."""
+    return tuple(stage for stage in STAGES if stage in tree.children)
+
+
+def confirmed(tree: xr.DataTree) -> dict[str, bool]:
+    """Return whether the AC power flow confirms each stage."""
+    return {s: tree[s].attrs.get("relaxation") == "exact" for s in stages(tree)}
+
+
 def eens_computed(plan: xr.Dataset) -> bool:
     """Return whether failure rates were given; without any there is no energy not served."""
     return bool(plan.attrs.get("eens_computed", 1))
@@ -88,7 +103,7 @@ def eens_computed(plan: xr.Dataset) -> bool:
 
 def built_text(plan: xr.Dataset) -> str:
     """Return what a plan builds as a phrase, by technology: ``1.4 MW of PV and 1 tie line``."""
-    names = {"pv": "PV", "sop": "soft open points"}
+    names = {"pv": "PV", "sop": "soft open points", "storage_energy": "more storage"}
     units, technology = plan["units"].to_numpy(), plan["technology_built"].to_numpy().astype(str)
     phrases = []
     for key in dict.fromkeys(technology.tolist()):
@@ -99,7 +114,8 @@ def built_text(plan: xr.Dataset) -> str:
             word = "tie line" if key == "line" else "switch"
             phrases.append(f"{count} {word}{('es' if key == 'switch' else 's') * (count > 1)}")
         elif count:
-            size = f"{digits(mw)} MW" + (f" / {digits(mwh)} MWh" if mwh > 0 else "")
+            sizes = [f"{digits(mw)} MW"] * (mw > 0 or not mwh) + [f"{digits(mwh)} MWh"] * (mwh > 0)
+            size = " / ".join(sizes)
             phrases.append(f"{size} of {names.get(key, key)}")
     return " and ".join(filter(None, [", ".join(phrases[:-1]), *phrases[-1:]]))
 

@@ -3,31 +3,119 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from prefect import flow, task
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.task_runners import ThreadPoolTaskRunner
 
-Stage = Callable[[], Any]
+from flows.case_run import CaseResult
+from flows.study import Study
 
 
-def flow_and_task(name: str) -> tuple[Callable[[Stage], Any], Callable[[str, Stage], Any]]:
-    """Return a function that runs a chain as the flow `name`, and one that runs a stage as a task.
+def as_task(title: str, function: Callable[[], Any]) -> Any:
+    """Run a piece of work as a task. It takes no data, so nothing is hashed or pickled."""
+    return task(name=title, cache_policy=NO_CACHE, persist_result=False)(function)()
 
-    Stages hand their results on in memory: nothing is cached or pickled. The heartbeat is off,
-    because joining its thread costs a second per flow.
+
+def run_flow(
+    name: str,
+    run: Callable[[Study], CaseResult],
+    cases: Sequence[Study],
+    count: int,
+    *,
+    started: Callable[[], None],
+) -> list[Any]:
+    """Run every case as a task of one flow, `count` at the same time.
+
+    A case that fails is a failed task; the others go on. Errors are returned in its place. The
+    heartbeat is off, because joining its thread costs a second per flow.
     """
     for logger in ("prefect", "httpx", "uvicorn"):
         logging.getLogger(logger).setLevel(logging.CRITICAL + 1)
 
-    def run_flow(chain: Stage) -> Any:
-        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-            return flow(name=name, persist_result=False, log_prints=False)(chain)()
+    def chain() -> list[Any]:
+        started()
+        if len(cases) == 1:
+            told = [_one(run, cases[0])]
+        else:
+            futures = [_task_of(run, case).submit() for case in cases]
+            told = [future.result(raise_on_failure=False) for future in futures]
+        if os.environ.get("PREFECT_API_URL"):
+            _show(cases, told)
+        return told
 
-    def run_task(stage_name: str, stage: Stage) -> Any:
-        as_task = task(name=stage_name, cache_policy=NO_CACHE, persist_result=False)
-        return as_task(stage)()
+    runner: Any = ThreadPoolTaskRunner(max_workers=count)
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        made = flow(name=name, persist_result=False, log_prints=False, task_runner=runner)(chain)
+        told: list[Any] = made()
+    return told
 
-    return run_flow, run_task
+
+def _one(run: Callable[[Study], CaseResult], case: Study) -> Any:
+    try:
+        return run(case)
+    except Exception as error:
+        return error
+
+
+def _task_of(run: Callable[[Study], CaseResult], case: Study) -> Any:
+    """Return a case as a task; what it works with is not looked into."""
+
+    def one() -> CaseResult:
+        return run(case)
+
+    return task(name=case.case or "study", cache_policy=NO_CACHE, persist_result=False)(one)
+
+
+def _show(cases: Sequence[Study], told: Sequence[Any]) -> None:
+    """Show what became of the cases in the server's pages."""
+    rows = [
+        {
+            "case": case.case or case.study.name,
+            "state": answer.state if isinstance(answer, CaseResult) else "failed",
+            "seconds": round(answer.seconds, 1) if isinstance(answer, CaseResult) else "",
+            "message": "" if isinstance(answer, CaseResult) else str(answer),
+        }
+        for case, answer in zip(cases, told, strict=True)
+    ]
+    create_table_artifact(table=rows, key="cases", description="What became of each case")
+    done = [answer for answer in told if isinstance(answer, CaseResult)]
+    for answer in done:
+        create_link_artifact(
+            link=answer.report.as_uri(), link_text=f"report {answer.case}".strip(), key="report"
+        )
+    listed = "\n".join(f"- {one.case or 'result'}: `{one.result}`" for one in done)
+    create_markdown_artifact(markdown=f"Results\n\n{listed}\n", key="results")
+
+
+@flow(name="pp-p2p study", log_prints=True, persist_result=False)
+def study_flow(
+    study: str,
+    output: str | None = None,
+    runner: str | None = None,
+    workers: int | None = None,
+    only: list[str] | None = None,
+) -> dict[str, str]:
+    """Run a study file on a worker: what `flows/prefect.yaml` deploys.
+
+    Parameters
+    ----------
+    study : str
+        Path of the study file, as the worker sees it.
+    output, runner, workers, only
+        As of `flows.run_study`.
+
+    Returns
+    -------
+    dict
+        Case -> what became of it.
+    """
+    from flows.study_run import run_study
+
+    told = run_study(study, output=output, runner=runner, n_workers=workers, only=only or [])
+    return {one.case: one.state for one in told.cases}

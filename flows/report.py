@@ -10,9 +10,11 @@ import xarray as xr
 from flows import report_sections as sections
 from flows.key_figures import KeyFigures, built_text
 from flows.report_certificates import certificate_section, reading_section, verdict
+from flows.report_joint import joint_section
 from flows.report_page import page, paragraph, text
 from flows.report_trade import trade_section
 from flows.report_voltages import voltage_section
+from flows.report_years import years_html
 from pp_p2p.errors import Finding, InvalidInput
 from pp_p2p.results import SCHEMA_VERSION, from_netcdf
 
@@ -23,6 +25,9 @@ GROUPS: Final = {
     "trade": ("trade_mw", "payment_eur", "gain_eur", "weight"),
 }
 """Groups of a study's result, and variables that tell them from those of another file."""
+
+GROUPS_OF_YEARS: Final = {**GROUPS, "plan": ("units_installed", "cash_flow_eur", "npc_eur")}
+"""The same where the plan is one of several years."""
 
 
 def open_study(path: str | os.PathLike[str]) -> xr.DataTree:
@@ -76,18 +81,21 @@ def report_html(tree: xr.DataTree) -> str:
         rule = f"lacks {', '.join(missing)}"
         mend = "pass the tree of a study, as run_study returns it"
         raise InvalidInput(Finding(table="tree", rule=rule, mend=mend))
+    if "stage" in tree["plan"].dims:
+        return years_html(tree)
     key = KeyFigures.of(tree)
     title = f"Planning study {key.study}"
     parts = (
         f"<header>\n<h1>{text(title)}</h1>",
         paragraph(key.sentence(built_text(tree["plan"].to_dataset())), "lead"),
-        verdict(tree, key),
+        verdict(tree, key.confirmed),
         sections.cards(tree, key),
         "</header>",
         sections.map_section(tree),
         sections.days_section(tree),
         sections.costs_section(tree),
         voltage_section(tree),
+        joint_section(tree) if "joint" in tree.children else "",
         trade_section(tree),
         certificate_section(tree),
         reading_section(),
@@ -99,9 +107,10 @@ def _missing(tree: xr.Dataset | xr.DataTree) -> list[str]:
     """Return the groups and variables of a study that `tree` lacks."""
     if not isinstance(tree, xr.DataTree):
         return [f"the group {name}" for name in GROUPS]
+    years = "plan" in tree.children and "stage" in tree["plan"].dims
     return [
         f"{name}/{variable}" if name in tree.children else f"the group {name}"
-        for name, variables in GROUPS.items()
+        for name, variables in (GROUPS_OF_YEARS if years else GROUPS).items()
         for variable in (variables if name in tree.children else variables[:1])
         if name not in tree.children or variable not in tree[name]
     ]

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import xarray as xr
 
-from flows.key_figures import NONE, STAGES, KeyFigures, digits, diverged, first_of, whole
+from flows.key_figures import NONE, digits, diverged, first_of, stages, whole
 from flows.report_page import folded, paragraph, section, table
 
 MOST_DEVIATION_PU: Final = 1.0
 """Beyond this a voltage deviation is no number to go by: the replay ended, or has no solution."""
 
 
-def verdict(tree: xr.DataTree, key: KeyFigures) -> str:
-    """Return whether the AC power flow confirms plan and trade, in plain words."""
+def verdict(tree: xr.DataTree, confirmed: Mapping[str, bool]) -> str:
+    """Return whether the AC power flow confirms every stage, in plain words."""
     from pp_p2p.operation.powerflow import (
         GAP_TOLERANCE,
         LOSS_TOLERANCE_PERCENT,
@@ -25,18 +26,20 @@ def verdict(tree: xr.DataTree, key: KeyFigures) -> str:
         f"{digits(VM_TOLERANCE_PU)} p.u. of voltage, {digits(LOSS_TOLERANCE_PERCENT)} % of losses, "
         f"and a relaxation gap of {GAP_TOLERANCE:.0e} of the largest squared flow (at least 1 p.u.)"
     )
-    if all(key.confirmed.values()):
+    *first, last = stages(tree)
+    if all(confirmed.values()):
         return (
             '<p class="verdict"><strong>Confirmed by AC power flow.</strong> Every '
-            f"hour of plan and trade, run again by Newton's method, agrees within {within}.</p>"
+            f"hour of {', '.join(first)} and {last}, run again by Newton's method, agrees within "
+            f"{within}.</p>"
         )
-    failing = " and ".join(stage for stage, good in key.confirmed.items() if not good)
+    failing = " and ".join(stage for stage, good in confirmed.items() if not good)
     steps = ", ".join(
         f"{stage}: {diverged(tree[stage].attrs)}"
-        for stage in STAGES
+        for stage in stages(tree)
         if diverged(tree[stage].attrs) != "none"
     )
-    more = f" {_deviations(tree, key)}"
+    more = f" {_deviations(tree, confirmed)}"
     more += f" Hours without a power flow solution: {steps}." if steps else ""
     return (
         f'<p class="verdict bad"><strong>NOT confirmed by AC power flow: {failing}.'
@@ -45,11 +48,11 @@ def verdict(tree: xr.DataTree, key: KeyFigures) -> str:
     )
 
 
-def _deviations(tree: xr.DataTree, key: KeyFigures) -> str:
+def _deviations(tree: xr.DataTree, confirmed: Mapping[str, bool]) -> str:
     """Return the largest voltage deviation of each stage that is not confirmed."""
     found = {
         stage: float(tree[stage].attrs["ac_vm_error_pu"])
-        for stage, good in key.confirmed.items()
+        for stage, good in confirmed.items()
         if not good
     }
     listed = (
@@ -62,21 +65,32 @@ def _deviations(tree: xr.DataTree, key: KeyFigures) -> str:
 def certificate_section(tree: xr.DataTree) -> str:
     """Return what was solved, how well, and how it can be checked."""
     rows = [
-        (name, *(_attribute(tree, stage, names, kind) for stage in STAGES))
+        (name, *(_attribute(tree, stage, names, kind) for stage in stages(tree)))
         for name, names, kind in _CERTIFICATE
     ]
     root = tree.attrs
-    rows.append(("Seed", *(str(tree[s].attrs.get("seed", root.get("seed", NONE))) for s in STAGES)))
+    rows.append(
+        ("Seed", *(str(tree[s].attrs.get("seed", root.get("seed", NONE))) for s in stages(tree)))
+    )
     file_text = str(root.get("study_file", ""))
     return section(
         "certificates",
         "Certificates",
         table(
-            "Solutions and their proofs", ("", "Plan", "Trade (worst of all days)"), rows, n_text=3
+            "Solutions and their proofs",
+            ("", *(_STAGE_NAMES[stage] for stage in stages(tree))),
+            rows,
+            n_text=1 + len(stages(tree)),
         ),
         folded("Study file", file_text) if file_text else "",
     )
 
+
+_STAGE_NAMES: Final = {
+    "plan": "Plan",
+    "joint": "Planning together",
+    "trade": "Trade (worst of all days)",
+}
 
 _CERTIFICATE: Final = (
     ("Status", ("status",), "text"),

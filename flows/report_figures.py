@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from flows.key_figures import ITEM_NAMES, day_title, owner_names, per_year, traded_mwh
+from planning.figures import ITEM_COLOURS
 from pp_p2p.names import BUYER, DAY, HOUR, LOAD, PARTICIPANT, SELLER, SGEN
 from pp_p2p.plotting.style import (
     BLUE,
@@ -16,23 +17,12 @@ from pp_p2p.plotting.style import (
     INK,
     ORANGE,
     PALE,
-    PURPLE,
     RED,
-    SKY,
-    YELLOW,
     owner_colour,
     plain,
     styled,
 )
 
-ITEM_COLOURS: Final = {
-    "investment": BLUE,
-    "fixed_om": SKY,
-    "purchase": ORANGE,
-    "sale": GREEN,
-    "variable_om": YELLOW,
-    "lost_load": PURPLE,
-}
 PATTERNS: Final = ("/", ".", "x", "\\", "-", "+", "|")
 MANY_PAIRS: Final = 9
 """With more trading pairs than these a picture shows sellers, not pairs."""

@@ -12,7 +12,6 @@ from flows import report_figures as figures
 from flows.key_figures import (
     ITEM_NAMES,
     NONE,
-    STAGES,
     KeyFigures,
     day_title,
     digits,
@@ -34,7 +33,7 @@ from pp_p2p.plotting import (
 
 def cards(tree: xr.DataTree, key: KeyFigures) -> str:
     """Return the key figures."""
-    plan, trade = (tree[stage].attrs for stage in STAGES)
+    plan, trade = (tree[stage].attrs for stage in ("plan", "trade"))
     saved = key.cost_nothing - key.cost_plan
     more = "less" if saved >= 0 else "more"
     share = (
@@ -95,7 +94,7 @@ def map_section(tree: xr.DataTree) -> str:
     names, rows = owner_names(tree), []
     for k in range(plan.sizes[CANDIDATE]):
         one = plan.isel({CANDIDATE: k})
-        if int(one["units"]) == 0:
+        if float(one["units"]) == 0:
             continue
         technology, line = str(one["technology_built"].item()), int(one["candidate_line"])
         where = f"line {line}" if line >= 0 else f"bus {int(one['candidate_bus'])}"
@@ -105,7 +104,7 @@ def map_section(tree: xr.DataTree) -> str:
                 "tie line" if line >= 0 else TECHNOLOGY_SYMBOLS.get(technology, (technology,))[0],
                 where,
                 names.get(int(one["candidate_owner"]), NONE),
-                f"{int(one['units'])} of {int(one['max_units'])}",
+                f"{float(one['units']):.3g} of {int(one['max_units'])}",
                 _size(one["built_p_mw"]),
                 _size(one["built_e_mwh"]),
                 whole(one["capex_eur"]),

@@ -10,9 +10,11 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from flows.study_cases import expand, has_cases
+from flows.study_elements import Candidate, Participant
 from flows.study_fields import unit_of_key
 from flows.study_headers import missing_headers
-from flows.study_model import Candidate, Participant, Study, names_a_file
+from flows.study_model import Study, names_a_file
 from flows.study_rules import closest, network_findings, rule_findings
 from flows.study_sections import is_array, section_in
 from flows.study_text import KeyPath, StudyText, path_text
@@ -23,6 +25,7 @@ __all__ = [
     "Candidate",
     "Participant",
     "Study",
+    "load_cases",
     "load_study",
     "network_findings",
     "profiles_path",
@@ -57,7 +60,7 @@ BOUNDS: Mapping[str, tuple[str, str]] = {
 
 
 def load_study(path: str | Path) -> Study:
-    """Read and check a study file.
+    """Read and check a study file; where it has scenarios, return the study without them.
 
     Parameters
     ----------
@@ -72,9 +75,22 @@ def load_study(path: str | Path) -> Study:
     Raises
     ------
     InvalidInput
-        The file is missing, is no TOML, or breaks rules: all findings at once. Whether the
-        net has the buses and lines that are named, `network_findings` tells later.
+        The file is missing, is no TOML, or breaks rules, in a scenario or without: all findings
+        at once. Whether the net has the buses and lines that are named, `network_findings` tells
+        later.
     """
+    return _load(path)[0]
+
+
+def load_cases(path: str | Path) -> tuple[Study, ...]:
+    """Return every case of a study file: its scenarios, times its matrix; else the study itself.
+
+    Parameters and errors are those of `load_study`.
+    """
+    return _load(path)[1]
+
+
+def _load(path: str | Path) -> tuple[Study, tuple[Study, ...]]:
     file = Path(path)
     content = _read(file)
     try:
@@ -83,6 +99,13 @@ def load_study(path: str | Path) -> Study:
         mend = 'mend the line; text stands in "quotes", a table starts with [name]'
         raise InvalidInput(Finding(table=file.name, rule=f"no TOML: {error}", mend=mend)) from None
     text = StudyText(file, content)
+    study = _checked(raw, text)
+    study._file, study._text = file.absolute(), content
+    return study, _checked_cases(raw, text, study) if has_cases(raw) else (study,)
+
+
+def _checked(raw: Mapping[str, Any], text: StudyText) -> Study:
+    """Return the study that `raw` is, or raise with all findings."""
     rules, files = rule_findings(raw, text), list(_missing_files(raw, text))
     try:
         study = Study.model_validate(raw)
@@ -95,9 +118,26 @@ def load_study(path: str | Path) -> Study:
         others = files if headers else [*rules, *files]
         found = _merged([*headers, *(_finding(one, text) for one in details)], others)
         raise InvalidInput(text.in_order(found)) from None
-    study._file, study._text = file.absolute(), content
     raise_if_any(text.in_order([*rules, *files]))
     return study
+
+
+def _checked_cases(raw: Mapping[str, Any], text: StudyText, base: Study) -> tuple[Study, ...]:
+    expanded, wrong = expand(raw)
+    found = [text.finding(*violation) for violation in wrong]
+    cases = []
+    for case in expanded:
+        try:
+            study = _checked(case.raw, text.of_case(case.name, case.origins))
+        except InvalidInput as error:
+            found += error.findings
+            continue
+        study._file, study._text = base.file, base.text
+        study._case, study._origins = case.name, case.origins
+        cases.append(study)
+    first_of_place = {(one.table, one.column): one for one in reversed(found)}
+    raise_if_any(text.in_order(reversed(first_of_place.values())))
+    return tuple(cases)
 
 
 def study_template() -> str:

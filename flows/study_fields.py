@@ -85,6 +85,11 @@ ByHour = Annotated[
 ]
 DayCount = Annotated[int | Literal["auto"], BeforeValidator(_day_count), WithJsonSchema(_DAYS)]
 Names = Annotated[tuple[Name, ...], Field(strict=False)]
+StageYears = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False, min_length=1)]
+RatesByTechnology = dict[
+    Literal["pv", "wind", "storage", "line"], Annotated[float, Field(gt=-100, lt=100)]
+]
+Limits = Annotated[tuple[NonNegative, ...], Field(strict=False)]
 Indices = Annotated[tuple[Index, ...], Field(strict=False)]
 ByIndex = Annotated[dict[Annotated[Index, Field(strict=False)], Name], Field(strict=False)]
 

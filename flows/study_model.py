@@ -12,16 +12,14 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, PrivateAttr
 
+from flows.study_elements import Candidate, Participant
 from flows.study_fields import (
     HOURS_PER_DAY,
     ByHour,
     ByIndex,
     DayCount,
-    Efficiency,
     Extreme,
     Formulation,
-    Index,
-    Indices,
     Name,
     Names,
     NonNegative,
@@ -29,8 +27,9 @@ from flows.study_fields import (
     Positive,
     Section,
 )
-
-KW_PER_MW = 1e3
+from flows.study_market import Collaboration, Trade
+from flows.study_scenarios import Horizon, Matrix, Running, Scenario
+from flows.study_text import KeyPath, StudyText
 
 
 class General(Section):
@@ -154,116 +153,6 @@ class Prices(Section):
         return self.sell_eur_per_mwh
 
 
-class Sgen(Section):
-    """``[[participant.sgen]]``: a PV or wind plant that exists already."""
-
-    technology: Literal["pv", "wind"] = Field(description="pv or wind")
-    p_mw: Positive = Field(description="installed power")
-    profile: Name = Field(description="column of the profiles file")
-    bus: Index | None = Field(default=None, description="bus; none: the participant's")
-    name: Name | None = Field(default=None, description="name in net.sgen")
-
-
-class Storage(Section):
-    """``[[participant.storage]]``: a storage that exists already."""
-
-    p_mw: Positive = Field(description="largest charging and discharging power")
-    e_mwh: Positive = Field(description="usable energy")
-    charge_efficiency_percent: Efficiency = Field(
-        default=95.0, description="energy stored per energy taken"
-    )
-    discharge_efficiency_percent: Efficiency = Field(
-        default=95.0, description="energy fed in per energy taken out"
-    )
-    degradation_eur_per_mwh: NonNegative = Field(
-        default=0.0, description="wear per MWh charged or discharged"
-    )
-    min_soc_percent: Percent = Field(default=0.0, description="lowest state of charge")
-    bus: Index | None = Field(default=None, description="bus; none: the participant's")
-    name: Name | None = Field(default=None, description="name in net.storage")
-
-
-class Participant(Section):
-    """``[[participant]]``: who trades, where, and what is already there."""
-
-    name: Name = Field(description="name of the participant")
-    bus: Index = Field(description="pandapower index of its bus")
-    load_buses: Indices = Field(default=(), description="the loads at these buses become its own")
-    load_profiles: Names = Field(default=(), description="profiles dealt to its loads in turn")
-    max_import_mw: NonNegative | None = Field(
-        default=None, description="most it may take from the grid; none: unlimited"
-    )
-    max_export_mw: NonNegative | None = Field(
-        default=None, description="most it may feed in; none: unlimited"
-    )
-    max_trade_mw: NonNegative | None = Field(
-        default=None, description="most it may trade with others; none: unlimited"
-    )
-    bargaining_power: Positive = Field(default=1.0, description='used where trade says "given"')
-    sgen: Annotated[tuple[Sgen, ...], Field(strict=False)] = Field(
-        default=(), description="its generators"
-    )
-    storage: Annotated[tuple[Storage, ...], Field(strict=False)] = Field(
-        default=(), description="its storages"
-    )
-
-
-class Candidate(Section):
-    """``[[candidate]]``: something that may be built in whole units.
-
-    The investment is given per unit, or per kW of `unit_p_mw` plus per kWh of `unit_e_mwh`;
-    fixed O&M per unit and year, or in percent of the investment per year.
-    """
-
-    name: Name = Field(description="name of the candidate")
-    technology: Literal["pv", "wind", "storage", "line"] = Field(description="what is built")
-    bus: Index | None = Field(default=None, description="pandapower index of the bus")
-    participant: Name | None = Field(default=None, description="owner; none: the operator")
-    unit_p_mw: Positive | None = Field(default=None, description="power of one unit")
-    unit_e_mwh: Positive | None = Field(default=None, description="energy of one unit")
-    max_units: Annotated[int, Field(ge=1)] = Field(default=1, description="most that can be built")
-    capex_eur_per_unit: NonNegative | None = Field(default=None, description="investment per unit")
-    capex_eur_per_kw: NonNegative | None = Field(default=None, description="investment per kW")
-    capex_eur_per_kwh: NonNegative | None = Field(default=None, description="investment per kWh")
-    fixed_om_eur_per_unit_per_year: NonNegative | None = Field(
-        default=None, description="fixed operation and maintenance of one unit"
-    )
-    fixed_om_percent_per_year: Percent | None = Field(
-        default=None, description="the same, as a part of the investment"
-    )
-    variable_om_eur_per_mwh: NonNegative = Field(
-        default=0.0,
-        description="cost per MWh produced; storage: per MWh charged or discharged",
-    )
-    lifetime_years: Positive = Field(description="years over which the investment is annualised")
-    charge_efficiency_percent: Efficiency = Field(
-        default=95.0, description="storage: energy stored per energy taken"
-    )
-    discharge_efficiency_percent: Efficiency = Field(
-        default=95.0, description="storage: energy fed in per energy taken out"
-    )
-    min_soc_percent: Percent = Field(
-        default=0.0, description="storage: part of the energy that is kept for faults"
-    )
-    line: Index | None = Field(default=None, description="open row of net.line that may be closed")
-
-    @property
-    def unit_capex_eur(self) -> float:
-        """Investment of one unit, EUR."""
-        if self.capex_eur_per_unit is not None:
-            return self.capex_eur_per_unit
-        power = (self.capex_eur_per_kw or 0.0) * (self.unit_p_mw or 0.0)
-        energy = (self.capex_eur_per_kwh or 0.0) * (self.unit_e_mwh or 0.0)
-        return KW_PER_MW * (power + energy)
-
-    @property
-    def unit_fixed_om_eur_per_year(self) -> float:
-        """Fixed operation and maintenance of one unit, EUR/a."""
-        if self.fixed_om_eur_per_unit_per_year is not None:
-            return self.fixed_om_eur_per_unit_per_year
-        return self.unit_capex_eur * (self.fixed_om_percent_per_year or 0.0) / 100
-
-
 class TypicalDays(Section):
     """``[typical_days]``: how the year is made small."""
 
@@ -288,20 +177,34 @@ class Planning(Section):
     eens_limit_mwh_per_year: NonNegative | None = Field(
         default=None, description="largest expected energy not supplied; none: no limit"
     )
+    saidi_limit_h_per_year: NonNegative | None = Field(
+        default=None, description="most hours without supply of an average customer; none: no limit"
+    )
+    saifi_limit_per_year: NonNegative | None = Field(
+        default=None, description="most interruptions of an average customer; none: no limit"
+    )
     value_of_lost_load_eur_per_mwh: NonNegative = Field(default=0.0, description="cost of EENS")
+    islands: Literal["none", "reserve", "schedule"] = Field(
+        default="reserve",
+        description="what carries islands after faults: nothing, what storage keeps for it, or what"
+        " it has stored in the hour of the fault",
+    )
+    max_sites: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="most candidates of which something is built; none: no limit"
+    )
+    renewable_share_percent: Percent = Field(
+        default=0.0, description="least renewable energy, as part of the demand"
+    )
+    emission_price_eur_per_t: NonNegative = Field(default=0.0, description="price of CO2")
+    emission_cap_t_per_year: NonNegative | None = Field(
+        default=None, description="most CO2 in a year; none: no limit"
+    )
+    demand_growth_percent: float = Field(
+        default=0.0, gt=-100.0, description="growth of all load until the year of the plan"
+    )
     mip_gap_percent: Positive = Field(default=0.5, description="relative gap to stop at")
     time_limit_s: Positive = Field(default=120.0, description="time limit of the solver")
     formulation: Formulation = Field(default="branch_flow", description="network model")
-
-
-class Trade(Section):
-    """``[trade]``: the market of the typical days."""
-
-    formulation: Formulation = Field(default="branch_flow", description="network model")
-    network_fee_eur_per_mwh: NonNegative = Field(default=0.0, description="fee on traded energy")
-    bargaining_power: Literal["equal", "net_volume", "given"] = Field(
-        default="equal", description="how the gain is shared"
-    )
 
 
 class SgenSite(NamedTuple):
@@ -330,10 +233,21 @@ class Study(Section):
     )
     typical_days: TypicalDays = Field(default_factory=TypicalDays, description="typical days")
     planning: Planning = Field(description="the investment problem")
+    collaboration: Collaboration | None = Field(
+        default=None, description="the investment of all, agreed on; none: the plan is built"
+    )
+    horizon: Horizon | None = Field(default=None, description="the years, where several")
     trade: Trade = Field(default_factory=Trade, description="the market")
+    scenario: Annotated[tuple[Scenario, ...], Field(strict=False)] = Field(
+        default=(), description="the cases; none: the study as it stands"
+    )
+    matrix: Matrix = Field(default_factory=Matrix, description="values that are all combined")
+    run: Running = Field(default_factory=Running, description="how the cases are run")
 
     _file: Path = PrivateAttr(default=Path("study.toml"))
     _text: str = PrivateAttr(default="")
+    _case: str = PrivateAttr(default="")
+    _origins: dict[KeyPath, KeyPath] = PrivateAttr(default_factory=dict)
 
     @property
     def file(self) -> Path:
@@ -344,6 +258,23 @@ class Study(Section):
     def text(self) -> str:
         """The study file's text, as read."""
         return self._text
+
+    @property
+    def case(self) -> str:
+        """Name of the scenario that this study is; empty where the file has none."""
+        return self._case
+
+    @property
+    def case_text(self) -> str:
+        """What this study is, as text: its file, or all values of the scenario as JSON."""
+        if not self._case:
+            return self._text
+        return self.model_dump_json(indent=1, exclude={"scenario", "matrix", "run"})
+
+    @property
+    def places(self) -> StudyText:
+        """Where each key stands in the file, for findings."""
+        return StudyText(self._file, self._text).of_case(self._case, self._origins)
 
     @property
     def output_dir(self) -> Path:

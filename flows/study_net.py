@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flows.study import Study, network_findings
-from flows.study_model import Participant
-from flows.study_text import StudyText
+from flows.study_elements import Participant
 from pp_p2p.elements.attributes import (
     set_customers,
     set_line_reliability,
@@ -49,7 +48,7 @@ def _open(study: Study) -> Any:
     try:
         return open_net(study.network_source)
     except InvalidInput as error:
-        text = StudyText(study.file, study.text)
+        text = study.places
         raise InvalidInput(
             text.finding(("network", "source"), f.rule, f.mend) for f in error.findings
         ) from error

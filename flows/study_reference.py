@@ -54,6 +54,8 @@ def _section(path: tuple[str, ...], section: type[BaseModel], *, listed: bool) -
         for key, field in section.model_fields.items()
         if section_in(field.annotation) is None
     ]
+    if not rows:
+        return
     head: tuple[str, ...] = ("Key", "Value", "Unit", "Default", "Meaning")
     table = [head, *rows]
     width = [max(len(row[k]) for row in table) for k in range(len(head))]

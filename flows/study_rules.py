@@ -36,7 +36,7 @@ MEANINGLESS = {
 
 def rule_findings(raw: Raw, text: StudyText) -> list[Finding]:
     """Return the findings of all rules on the raw tables of a study file."""
-    rules = (_names, _owners, _candidates, _prices, _limits)
+    rules = (_names, _owners, _candidates, _prices, _limits, _collaboration, _horizon)
     return [text.finding(*violation) for rule in rules for violation in rule(raw)]
 
 
@@ -50,7 +50,7 @@ def network_findings(study: Study, net: Mapping[str, Any]) -> list[Finding]:
     net : pandapowerNet or mapping of tables
         Tables ``bus``, ``load``, ``line`` and, where they exist, ``sgen`` and ``switch``.
     """
-    text = StudyText(study.file, study.text)
+    text = study.places
     return [text.finding(*violation) for violation in _against_net(study, net)]
 
 
@@ -179,6 +179,53 @@ def _limits(raw: Raw) -> Iterator[Violation]:
         rule = "needs failure rates, and [network.reliability] is missing"
         mend = "add [network.reliability], or remove the limit"
         yield ("planning", "eens_limit_mwh_per_year"), rule, mend
+
+
+def _collaboration(raw: Raw) -> Iterator[Violation]:
+    if "collaboration" not in raw:
+        return
+    planning = _table(raw, "planning")
+    mend = "remove it, or remove [collaboration]"
+    if planning.get("islands") == "schedule":
+        rule = "is 'schedule', which [collaboration] does not know"
+        yield ("planning", "islands"), rule, "use 'reserve' or 'none', or remove [collaboration]"
+    for key in ("max_sites", "emission_cap_t_per_year"):
+        if key in planning:
+            yield ("planning", key), "is a limit that [collaboration] does not know", mend
+    for key in ("renewable_share_percent", "emission_price_eur_per_t"):
+        if _is_number(planning.get(key)) and planning[key] > 0:
+            yield ("planning", key), "is not known to [collaboration]", mend
+    if not _tables(raw, "candidate"):
+        rule = "has nothing to decide: there is no candidate"
+        yield ("collaboration",), rule, "add [[candidate]], or remove [collaboration]"
+    if "horizon" in raw:
+        rule = "decides for one year, and [horizon] has several"
+        yield ("collaboration",), rule, "remove [collaboration], or remove [horizon]"
+
+
+def _horizon(raw: Raw) -> Iterator[Violation]:
+    horizon = _table(raw, "horizon")
+    years = horizon.get("stage_years")
+    if not isinstance(years, list):
+        return
+    for key in ("eens_limit_mwh_per_year", "stage_budget_eur"):
+        given = horizon.get(key)
+        if isinstance(given, list) and len(given) not in (0, len(years)):
+            rule = f"has {len(given)} values for {len(years)} stages"
+            yield ("horizon", key), rule, "give one for each stage"
+    for key in ("max_sites", "demand_growth_percent"):
+        if key in _table(raw, "planning"):
+            rule = "has no meaning beside [horizon]"
+            yield ("planning", key), rule, "remove it; growth of each year stands in [horizon]"
+    for i, candidate in _tables(raw, "candidate"):
+        life = candidate.get("lifetime_years")
+        if _is_number(life) and life != round(life):
+            rule = f"{life} is no whole number of years"
+            yield ("candidate", i, "lifetime_years"), rule, "round it: [horizon] counts in years"
+    if horizon.get("eens_limit_mwh_per_year") and not _table(_table(raw, "network"), "reliability"):
+        rule = "needs failure rates, and [network.reliability] is missing"
+        mend = "add [network.reliability], or remove the limit"
+        yield ("horizon", "eens_limit_mwh_per_year"), rule, mend
 
 
 def _against_net(study: Study, net: Mapping[str, Any]) -> Iterator[Violation]:

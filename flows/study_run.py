@@ -1,22 +1,33 @@
-"""`run_study`: a study file goes in, a netCDF file and a report come out."""
+"""`run_study`: a study file goes in, netCDF files, reports and a comparison come out."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from flows.chain import StudyResult, run_chain
-from flows.study import Study, load_study
+import xarray as xr
+
+from flows.case_run import CaseResult, CaseRunner, Watch
+from flows.file_lock import only_run
+from flows.study import Study, load_cases
+from flows.study_scenarios import Running
+from flows.task_store import FOLDER, TaskStore, checksum, require_writable
+from flows.workers import Workers, workers
 from pp_p2p.errors import Finding, InvalidInput
 
 Engine = Literal["prefect", "plain"]
 ENGINES: Final[tuple[Engine, ...]] = ("prefect", "plain")
 
-Watch = Callable[[str], AbstractContextManager[Any]]
-"""Gives a context around each stage, by name: what shows the progress."""
+MANIFEST_NAME: Final = "study.json"
+"""Says which cases a folder of results has, and what became of each."""
+
+COMPARISON_NAME: Final = "comparison.html"
 
 PREFECT_SETTINGS: Final = {
     "DO_NOT_TRACK": "1",
@@ -28,38 +39,99 @@ PREFECT_SETTINGS: Final = {
 }
 """Set before Prefect is imported, where the user has not set them."""
 
+Each = Callable[[Callable[[Study], CaseResult], Sequence[Study], int], list[Any]]
+"""Runs a function for each case, so many at the same time; errors are returned, not raised."""
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What a study leaves behind.
+
+    Parameters
+    ----------
+    cases : tuple of CaseResult
+        One for a study without scenarios.
+    folder : Path
+    comparison : Path, optional
+        Page that compares the cases, where there are several.
+    """
+
+    cases: tuple[CaseResult, ...]
+    folder: Path
+    comparison: Path | None = None
+
+    @property
+    def done(self) -> tuple[CaseResult, ...]:
+        """The cases that have a result."""
+        return tuple(case for case in self.cases if case.state == "done")
+
+    @property
+    def result(self) -> Path:
+        """Result file of the first case."""
+        return self.cases[0].result
+
+    @property
+    def report(self) -> Path:
+        """Report of the first case."""
+        return self.cases[0].report
+
+    @property
+    def tree(self) -> xr.DataTree:
+        """What stands in the result file of the first case."""
+        return self.cases[0].tree
+
 
 def run_study(
     path: str | os.PathLike[str],
     *,
     engine: Engine = "prefect",
     output: str | os.PathLike[str] | None = None,
+    runner: str | None = None,
+    n_workers: int | None = None,
+    only: Sequence[str] = (),
+    fresh: bool = False,
     watch: Watch | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> StudyResult:
-    """Run a study file: typical days, plan, trade on every typical day, netCDF, report.
+    """Run a study file: days, plan, plan together, trade and report of each case; then compare.
+
+    What a run has computed is kept by a hash of what it depends on: a run that was killed goes on
+    where it stood, and a changed input computes again exactly what depends on it.
 
     Parameters
     ----------
     path : path
         Study file (TOML); ``pp-p2p init`` writes a commented one.
     engine : {"prefect", "plain"}
-        As a Prefect flow, with no server and no network needed; or the same stages without it.
+        As a Prefect flow, with no server and no network needed; or the same steps without it.
     output : path, optional
         Folder of the results; the study file's own where it is left out.
+    runner : {"serial", "threads", "processes", "dask", "ray"}, optional
+        In place of ``run.runner`` of the study file. Results are the same.
+    n_workers : int, optional
+        In place of ``run.workers``.
+    only : sequence of str
+        Run these cases only; the comparison has those that were run before, too.
+    fresh : bool
+        Forget what is kept.
     watch : callable, optional
-        Called with each stage's name for a context around it.
+        Called with the title of each piece of work for a context around it.
+    tell : callable, optional
+        Takes lines that the user should read.
 
     Returns
     -------
     StudyResult
-        Paths of ``result.nc`` and ``report.html``, and the result itself.
+        What became of each case and where its files are.
 
     Raises
     ------
     InvalidInput
-        With every finding of the study file, the net and the profiles.
+        With every finding of the study file; for a study without scenarios also of the net and
+        the profiles. Another run works in the same folder, or it cannot be written.
     NoSolution
-        The plan or a day's trade has no feasible point; nothing is written.
+        The plan or a day's trade of a study without scenarios has no feasible point; nothing is
+        written. Where there are scenarios, their cases say so, and the others go on.
     """
     if engine not in ENGINES:
         raise InvalidInput(
@@ -69,37 +141,146 @@ def run_study(
                 mend=f"choose one of {', '.join(ENGINES)}",
             )
         )
-    study = load_study(Path(path))
-    folder = None if output is None else Path(output)
-    around = watch or (lambda _: nullcontext())
-    return (_with_prefect if engine == "prefect" else _plainly)(study, folder, around)
+    cases = load_cases(Path(path))
+    folder = (cases[0].output_dir if output is None else Path(output)).absolute()
+    run = _running(cases[0], runner, n_workers)
+    chosen = _chosen(cases, only)
+    require_writable(folder)
+    with ExitStack() as stack:
+        stack.enter_context(only_run(folder))
+        store = TaskStore(folder / FOLDER)
+        store.sweep()
+        if fresh:
+            store.clear()
+        team = stack.enter_context(workers(run))
+        call, each = _engine(engine, cases[0].study.name, watch or (lambda _: nullcontext()))
+        around = watch or (lambda _: nullcontext())
+        one = CaseRunner(
+            folder=folder, store=store, call=call, watch=around, do=team.do,
+            tell=tell or (lambda _: None),
+        )  # fmt: skip
+        results = _run_all(one, chosen, each, team)
+        if not cases[0].case:
+            if results[0].error is not None:
+                raise results[0].error
+            _write_manifest(folder, cases, results)
+            return StudyResult(tuple(results), folder)
+        _write_manifest(folder, cases, results)
+        return StudyResult(tuple(results), folder, _compare(folder, around))
 
 
-def _plainly(study: Study, output: Path | None, watch: Watch) -> StudyResult:
-    def call(name: str, stage: Callable[[], Any]) -> Any:
-        with watch(name):
-            return stage()
+def _run_all(
+    one: CaseRunner, chosen: Sequence[Study], each: Each, team: Workers
+) -> list[CaseResult]:
+    told = each(one.run, chosen, team.count)
+    return [
+        answer if isinstance(answer, CaseResult) else one.outcome(study, answer)
+        for study, answer in zip(chosen, told, strict=True)
+    ]
 
-    return run_chain(study, call, output)
+
+def _running(study: Study, runner: str | None, n_workers: int | None) -> Running:
+    given = {"runner": runner, "workers": n_workers}
+    said = study.run.model_dump() | {k: v for k, v in given.items() if v is not None}
+    try:
+        return Running.model_validate(said)
+    except ValueError:
+        kinds = ", ".join(Running.model_json_schema()["properties"]["runner"]["enum"])
+        rule = f"runner {runner!r} with {n_workers} workers is not known"
+        mend = f"choose one of {kinds}, and 0 or more workers"
+        raise InvalidInput(Finding(table="run", rule=rule, mend=mend)) from None
 
 
-def _with_prefect(study: Study, output: Path | None, watch: Watch) -> StudyResult:
-    """Run the chain as one flow, each stage a task; tasks take no data, so none is hashed."""
-    for name, value in PREFECT_SETTINGS.items():
-        os.environ.setdefault(name, value)
-    with ExitStack() as starting:
-        starting.enter_context(watch("start Prefect"))
-        from flows.prefect_engine import flow_and_task
+def _chosen(cases: Sequence[Study], only: Sequence[str]) -> list[Study]:
+    unknown = [name for name in only if name not in {study.case for study in cases}]
+    if unknown:
+        rule = f"the study has no case {', '.join(map(repr, unknown))}"
+        mend = f"its cases are: {', '.join(repr(study.case) for study in cases)}"
+        raise InvalidInput(Finding(table="only", rule=rule, mend=mend))
+    return [study for study in cases if not only or study.case in only]
 
-        flow, call_as_task = flow_and_task(study.study.name)
 
-        def call(name: str, stage: Callable[[], Any]) -> Any:
-            with watch(name):
-                return call_as_task(name, stage)
+def _write_manifest(folder: Path, cases: Sequence[Study], results: Sequence[CaseResult]) -> None:
+    """Note what became of each case; of those that were not run now, what was noted before."""
+    from flows.chain import write_text
+    from pp_p2p.results import SCHEMA_VERSION
 
-        def chain() -> StudyResult:
-            starting.close()
-            return run_chain(study, call, output)
+    before = {entry["case"]: entry for entry in read_manifest(folder).get("cases", [])}
+    now = {
+        one.case: {
+            "case": one.case,
+            "state": one.state,
+            "message": one.message,
+            "result": one.result.relative_to(folder).as_posix() if one.state == "done" else "",
+            "sha256": checksum(one.result) if one.state == "done" else "",
+            "seconds": round(one.seconds, 3),
+        }
+        for one in results
+    }
+    entries = [now.get(study.case, before.get(study.case)) for study in cases]
+    content = {
+        "study": cases[0].study.name,
+        "schema_version": SCHEMA_VERSION,
+        "cases": [entry for entry in entries if entry is not None],
+    }
+    write_text(folder / MANIFEST_NAME, json.dumps(content, indent=1) + "\n")
 
-        result: StudyResult = flow(chain)
-    return result
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return what is noted about the cases of a folder of results; empty where there is nothing."""
+    try:
+        found = json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _compare(folder: Path, watch: Watch) -> Path | None:
+    """Write the page that compares what is done; None where nothing is."""
+    from flows.chain import write_text
+    from flows.comparison import compare_files, find_results
+    from flows.comparison_page import comparison_html
+
+    entries = read_manifest(folder)["cases"]
+    if not any(entry["state"] == "done" for entry in entries):
+        return None
+    with watch("compare the cases"):
+        compared, network = compare_files(find_results([folder]))
+        page = comparison_html(compared, network, states=entries)
+        return write_text(folder / COMPARISON_NAME, page)
+
+
+def _engine(engine: Engine, name: str, watch: Watch) -> tuple[Any, Each]:
+    return _prefect(name, watch) if engine == "prefect" else (_here, _each_here)
+
+
+def _here(_: str, function: Callable[[], Any]) -> Any:
+    return function()
+
+
+def _each_here(run: Callable[[Study], CaseResult], cases: Sequence[Study], count: int) -> list[Any]:
+    if min(count, len(cases)) == 1:
+        return [_caught(run, case) for case in cases]
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(lambda case: _caught(run, case), cases))
+
+
+def _caught(run: Callable[[Study], CaseResult], case: Study) -> CaseResult | Exception:
+    try:
+        return run(case)
+    except Exception as error:
+        return error
+
+
+def _prefect(name: str, watch: Watch) -> tuple[Any, Each]:
+    """Return how Prefect calls: each case and each piece of work a task of one flow."""
+    for setting, value in PREFECT_SETTINGS.items():
+        os.environ.setdefault(setting, value)
+    starting = ExitStack()
+    starting.enter_context(watch("start Prefect"))
+    from flows.prefect_engine import as_task, run_flow
+
+    def each(run: Callable[[Study], CaseResult], cases: Sequence[Study], count: int) -> list[Any]:
+        return run_flow(name, run, cases, count, started=starting.close)
+
+    return as_task, each

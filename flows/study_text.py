@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -31,12 +32,30 @@ class StudyText:
         self.file = file
         self._lines = _line_of_keys(text)
         self._line_of_finding: dict[Finding, int] = {}
+        self._case, self._origins = "", dict[KeyPath, KeyPath]()
+
+    def of_case(self, name: str, origins: Mapping[KeyPath, KeyPath]) -> StudyText:
+        """Return the same text for a scenario: keys stand where `origins` says.
+
+        Parameters
+        ----------
+        name : str
+            Of the scenario; findings about keys that it does not touch name it.
+        origins : mapping
+            Path in the scenario's study -> path in the file; also of all below it.
+        """
+        other = copy.copy(self)
+        other._case, other._origins = name, dict(origins)
+        return other
 
     def finding(self, path: KeyPath, rule: str, mend: str) -> Finding:
         """Return a finding about the key at `path`.
 
         Its text reads ``ieee33.toml:57, candidate[2].technology: rule; mend``.
         """
+        given, path = path, self._place(path)
+        if self._case and given == path:
+            rule = f"{rule} (in the case {self._case!r})"
         key = str(path[-1]) if path and isinstance(path[-1], str) else ""
         parent = path_text(path[:-1] if key else path)
         place = f"{self.file.name}:{line}" if (line := self.line(path)) else self.file.name
@@ -46,6 +65,13 @@ class StudyText:
         found = Finding(table=table, column=column, rule=rule, mend=mend)
         self._line_of_finding[found] = self.line(path)
         return found
+
+    def _place(self, path: KeyPath) -> KeyPath:
+        """Return where in the file a key of the study stands."""
+        for end in range(len(path), 0, -1):
+            if path[:end] in self._origins:
+                return self._origins[path[:end]] + path[end:]
+        return path
 
     def in_order(self, findings: Iterable[Finding]) -> list[Finding]:
         """Return `findings` by line; those about what the file lacks come last."""

@@ -14,17 +14,27 @@ from rich.table import Table
 
 from flows.key_figures import (
     ITEM_NAMES,
-    STAGES,
     KeyFigures,
     digits,
     first_of,
     owner_names,
     span_text,
+    stages,
     trade_per_year,
     whole,
 )
 from flows.limits import broken_limits
 from pp_p2p.names import CANDIDATE, PARTICIPANT
+
+STAGE_ROWS = {
+    "eens_mwh_per_year": "energy not served, MWh/a",
+    "loss_mwh_per_year": "losses, MWh/a",
+    "vm_min_pu": "lowest voltage, p.u.",
+    "line_loading_max_percent": "highest line loading, %",
+    "emission_t_per_year": "emissions, t/a",
+    "gain_eur_per_year": "gain of trading, EUR/a",
+}
+"""What is told of each stage, and in which words."""
 
 WIDTH = 80
 """No table is wider than this many columns."""
@@ -43,7 +53,10 @@ def summary_tables(tree: xr.DataTree) -> list[Table]:
     list of rich.table.Table
         Each at most 80 columns wide.
     """
-    tables = [_built(tree), _costs(tree), _trade(tree), _certificates(tree)]
+    several = "stage" in tree["plan"].dims
+    joint = [_joint] if "joint" in tree.children else []
+    one_year = [_built, _costs, *joint, _trade, _certificates]
+    tables = [make(tree) for make in ([_years, _stages, _certificates] if several else one_year)]
     endless = Console(width=10 * WIDTH, file=io.StringIO())
     for table in tables:
         table.width = min(WIDTH, endless.measure(table).maximum)
@@ -57,7 +70,7 @@ def _built(tree: xr.DataTree) -> Table:
     )
     for k in range(plan.sizes[CANDIDATE]):
         one = plan.isel({CANDIDATE: k})
-        if int(one["units"]) == 0:
+        if float(one["units"]) == 0:
             continue
         line = int(one["candidate_line"])
         where = f"line {line}" if line >= 0 else f"bus {int(one['candidate_bus'])}"
@@ -67,7 +80,7 @@ def _built(tree: xr.DataTree) -> Table:
             one["candidate_name"].item(),
             where,
             names.get(int(one["candidate_owner"]), "-"),
-            f"{int(one['units'])}/{int(one['max_units'])}",
+            f"{float(one['units']):.3g}/{int(one['max_units'])}",
             *(digits(size) if size > 0 else "-" for size in sizes),
             whole(float(one["capex_eur"]) / 1e3),
         )
@@ -102,6 +115,79 @@ def _costs(tree: xr.DataTree) -> Table:
     return table
 
 
+def _joint(tree: xr.DataTree) -> Table:
+    joint, names = tree["joint"].to_dataset(), owner_names(tree)
+    columns = ("cost_alone", "cost", "payment", "saving", "investment_together")
+    table = _table(
+        "Planning together, k EUR/a",
+        ("investor",),
+        ("alone", "together", "payment", "saving", "invested k EUR"),
+    )
+    for who in joint["investor"].to_numpy().tolist():
+        one = joint.sel(investor=who)
+        values = (one[f"{k}_eur" + "_per_year" * (k != columns[-1])] for k in columns)
+        _add(table, names.get(who, str(who)), *(f"{float(v) / 1e3:,.1f}" for v in values))
+    return table
+
+
+def comparison_table(compared: xr.Dataset) -> Table:
+    """Return one row per case with its main numbers.
+
+    Parameters
+    ----------
+    compared : Dataset
+        What `planning.compare` returns.
+    """
+    from flows.comparison import summary_table
+
+    numbers = summary_table(compared)
+    shown = {k: v for k, v in CASE_COLUMNS.items() if k in numbers}
+    table = _table("Cases", ("case",), tuple(words for words, _ in shown.values()))
+    table.columns[0].min_width = min(24, max(map(len, map(str, numbers.index))))
+    for case, row in numbers.iterrows():
+        _add(table, case, *(digits(row[k] / scale, 4) for k, (_, scale) in shown.items()))
+    return table
+
+
+CASE_COLUMNS = {
+    "eac_eur_per_year": ("k EUR/a", 1e3),
+    "npc_eur": ("NPC, k EUR", 1e3),
+    "capex_eur": ("capex, k EUR", 1e3),
+    "eens_mwh_per_year": ("EENS MWh/a", 1.0),
+    "gain_eur_per_year": ("gain EUR/a", 1.0),
+}
+"""What is told of each case, in which words, divided by what."""
+
+
+def _years(tree: xr.DataTree) -> Table:
+    """Return what is built in which stage."""
+    plan = tree["plan"].to_dataset()
+    stages = plan["stage"].to_numpy().tolist()
+    table = _table("Plan: units built", ("investment",), tuple(f"stage {s}" for s in stages))
+    built = plan["units_built"].transpose(CANDIDATE, "stage").to_numpy()
+    for name, units in zip(plan["candidate_name"].to_numpy(), built, strict=True):
+        if units.any():
+            _add(table, name, *(f"{n:.3g}" if n else "-" for n in units))
+    if not table.row_count:
+        _add(table, "nothing", *["-"] * len(stages))
+    return table
+
+
+def _stages(tree: xr.DataTree) -> Table:
+    """Return what each stage comes to."""
+    of = tree["indicators"].to_dataset()
+    npc = whole(float(of["npc_eur"]) / 1e3)
+    title = f"Stages (net present cost {npc} k EUR, {whole(of['eac_eur_per_year'] / 1e3)} k EUR/a)"
+    table = _table(title, ("",), tuple(f"stage {s}" for s in of["stage"].to_numpy().tolist()))
+    first = int(tree.attrs.get("first_year", 1)) - 1
+    _add(table, "first year", *(str(first + int(y)) for y in of["stage_first_year"]))
+    _add(table, "invested, k EUR", *(whole(v / 1e3) for v in of["capex_eur"].sum(CANDIDATE)))
+    for name, words in STAGE_ROWS.items():
+        if name in of:
+            _add(table, words, *(digits(float(v), 4) for v in of[name]))
+    return table
+
+
 def _trade(tree: xr.DataTree) -> Table:
     year, names = trade_per_year(tree), owner_names(tree)
     columns = ("cost_alone_eur", "cost_eur", "payment_eur", "saving_eur")
@@ -121,22 +207,24 @@ def _trade(tree: xr.DataTree) -> Table:
 
 
 def _certificates(tree: xr.DataTree) -> Table:
-    table = _table("Certificates", ("", "plan", "trade"), ())
-    objective = ("objective_eur_per_year", "objective_eur")
+    table = _table("Certificates", ("", *stages(tree)), ())
+    objective = ("objective_eur_per_year", "objective_eur", "npc_eur")
 
     def row(name: str, *keys: str, factor: float = 1.0) -> None:
-        values = (first_of(tree[stage].attrs, keys) for stage in STAGES)
+        values = (first_of(tree[stage].attrs, keys) for stage in stages(tree))
         _add(table, name, *("-" if v is None else digits(factor * float(v), 2) for v in values))
 
-    _add(table, "status", *(tree[s].attrs.get("status", "-") for s in STAGES))
-    values = (first_of(tree[s].attrs, objective) for s in STAGES)
+    _add(table, "status", *(tree[s].attrs.get("status", "-") for s in stages(tree)))
+    values = (first_of(tree[s].attrs, objective) for s in stages(tree))
     _add(table, "objective, EUR", *("-" if v is None else whole(v) for v in values))
     row("gap, %", "gap", factor=100.0)
     row("relaxation gap, p.u.", "relaxation_gap")
     row("AC voltage error, p.u.", "ac_vm_error_pu")
     row("AC loss error, %", "ac_loss_error_percent")
     good = KeyFigures.of(tree).confirmed
-    _add(table, "AC power flow", *("confirmed" if good[s] else "NOT confirmed" for s in STAGES))
+    _add(
+        table, "AC power flow", *("confirmed" if good[s] else "NOT confirmed" for s in stages(tree))
+    )
     return table
 
 
@@ -162,7 +250,7 @@ def caveats(tree: xr.DataTree) -> list[str]:
     breaks.
     """
     lines = []
-    for stage in STAGES:
+    for stage in stages(tree):
         attrs = tree[stage].attrs
         if attrs.get("status") != "optimal":
             gap = float(attrs["gap"])
@@ -179,4 +267,6 @@ def caveats(tree: xr.DataTree) -> list[str]:
                 f"{float(attrs['ac_vm_error_pu']):.2g} p.u., loss error "
                 f"{float(attrs['ac_loss_error_percent']):.2g} %)"
             )
+    if "stage" in tree["plan"].dims:
+        return lines
     return lines + [f"doing nothing: {phrase}" for phrase in broken_limits(tree, "nothing")]

@@ -26,6 +26,7 @@ def study_tree() -> Callable[..., xr.DataTree]:
         built: bool = True,
         agreed: bool = True,
         exact: bool = True,
+        together: bool = False,
         **more: Any,
     ) -> xr.DataTree:
         root = xr.Dataset(
@@ -43,6 +44,8 @@ def study_tree() -> Callable[..., xr.DataTree]:
             "/plan": plan(built=built, exact=exact),
             "/trade": trade(agreed=agreed, exact=exact),
         }
+        if together:
+            groups["/joint"] = joint(agreed=agreed, exact=exact)
         return xr.DataTree.from_dict({"/": root, **groups})
 
     return make
@@ -140,6 +143,52 @@ def plan(*, built: bool, exact: bool) -> xr.Dataset:
             "gap": 0.002,
             "iterations": 3,
             "input_hash": "ab" * 32,
+        },
+    )
+
+
+def joint(*, agreed: bool, exact: bool) -> xr.Dataset:
+    alone = np.array([100e3, 200e3, 300e3, 400e3])
+    gain = 40e3 * agreed
+    paid = np.array([-5e3, 8e3, -3e3, 0.0]) * agreed
+    spent = {name: ("investor", np.arange(4) * 1e5) for name in ("alone", "together")}
+    return xr.Dataset(
+        {
+            "cost_alone_eur_per_year": ("investor", alone),
+            "cost_before_payment_eur_per_year": ("investor", alone - gain / 4 - paid),
+            "payment_eur_per_year": ("investor", paid),
+            "cost_eur_per_year": ("investor", alone - gain / 4),
+            "saving_eur_per_year": ("investor", np.full(4, gain / 4)),
+            **{f"investment_{name}_eur": of for name, of in spent.items()},
+            "units_alone": ("candidate", [2, 0, 0, 0]),
+            "units_together": ("candidate", [1, 1, 0, 0]),
+            "max_units": ("candidate", [3, 2, 1, 1]),
+            "candidate_name": ("candidate", np.array(["Roof", "Battery", "Tie 4-5", "Mill"])),
+            "candidate_owner": ("candidate", [0, 1, -1, 2]),
+            "start_reason": ("start", np.array(["nobody moves"] * 2)),
+            "start_cost_eur_per_year": ("start", [1000e3, 980e3]),
+            "start_end_cost_eur_per_year": ("start", [990e3, 960e3]),
+            "move_start": ("move", np.array(["stand_alone", "stand_alone", "relaxed"])),
+            "move_accepted": ("move", [1, 1, 1]),
+        },
+        coords={
+            "investor": [0, 1, 2, -1],
+            "candidate": np.arange(4),
+            "start": ["stand_alone", "relaxed"],
+        },
+        attrs={
+            **certificate(exact=exact),
+            "claim": "the gain is larger" if agreed else "none: too small",
+            "gain_eur_per_year": gain,
+            "powers": "equal",
+            "social_cost_alone_eur_per_year": 1000e3,
+            "social_cost_eur_per_year": 1000e3 - gain,
+            "objective_eur_per_year": 1000e3 - gain,
+            "equilibrium": "certified: no investor gains",
+            "central_gap": 1e-5,
+            "gap_to_central_bound": 2e-4,
+            "gap": 2e-4,
+            "ac_diverged_steps": "[]",
         },
     )
 

@@ -271,3 +271,21 @@ def test_a_browser_draws_it_without_errors(study_tree, in_browser, width, layout
     tree = study_tree()
     tree["network"].attrs["layout"] = layout  # a tree is turned where the page is narrow
     assert in_browser(report_html(tree), width) == (N_FIGURES, 0, 0, [])
+
+
+def test_planning_together_has_a_section_of_its_own(study_tree):
+    page = report_html(study_tree(together=True))
+    assert "figure-joint" in page
+    assert "shared by equal bargaining powers" in page
+    assert "Equilibrium certified: no investor gains." in page
+    assert "hour of plan, joint and trade" in page
+    assert "figure-joint" not in report_html(study_tree())
+    none = report_html(study_tree(together=True, agreed=False))
+    assert "nothing is claimed" in none
+    assert "joint" in page.split("NOT confirmed")[0]
+
+
+def test_planning_together_that_is_not_confirmed_says_so(study_tree):
+    tree = study_tree(together=True)
+    tree["joint"].attrs["relaxation"] = "inexact"
+    assert "NOT confirmed by AC power flow: joint" in report_html(tree)

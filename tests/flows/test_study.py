@@ -310,6 +310,21 @@ MISTAKES = {
         "switching_time_h = 6.0",
         "network.reliability.switching_time_h: 6.0 h is longer than repair_time_h = 5.0",
     ),
+    "start unknown": (
+        "[planning]\n",
+        '[collaboration]\nstarts = ["anywhere"]\n\n[planning]\n',
+        "collaboration.starts",
+    ),
+    "islands by schedule together": (
+        "[planning]\n",
+        '[collaboration]\n\n[planning]\nislands = "schedule"\n',
+        "planning.islands: is 'schedule', which [collaboration] does not know",
+    ),
+    "limit of sites together": (
+        "[planning]\n",
+        "[collaboration]\n\n[planning]\nmax_sites = 2\n",
+        "planning.max_sites: is a limit that [collaboration] does not know",
+    ),
     "no profiles file": ('file = "simbench2016"', 'file = "my.csv"', "built in: simbench2016"),
     "no network file": (
         'source = "case33bw"',

@@ -87,10 +87,10 @@ def test_plain_engine_writes_a_whole_study(write_study: Callable[..., Path]) -> 
     assert result.report.is_file()
     tree = from_netcdf(result.result)
     assert isinstance(tree, xr.DataTree)
-    assert set(tree.children) == {"network", "days", "plan", "trade"}
-    plan, trade, days = (tree[g].to_dataset() for g in ("plan", "trade", "days"))
+    assert set(tree.children) == {"network", "days", "plan", "joint", "trade", "indicators"}
+    plan, joint, trade, days = (tree[g].to_dataset() for g in ("plan", "joint", "trade", "days"))
     assert float(days["weight"].sum()) == 366.0
-    for ds in (plan, trade):
+    for ds in (plan, joint, trade):
         assert ds.attrs["termination"]
         assert ds.attrs["relaxation"] == "exact"
         assert ds.attrs["ac_vm_error_pu"] <= 1e-4
@@ -98,22 +98,33 @@ def test_plain_engine_writes_a_whole_study(write_study: Callable[..., Path]) -> 
         assert ds.attrs["relaxation_gap"] <= 1e-6
     assert plan.attrs["gap"] <= 0.005
     assert float(plan["eens_mwh_per_year"].sel(case="plan")) <= 4.8
+    gain = joint.attrs["gain_eur_per_year"]
+    assert joint.attrs["equilibrium"].startswith("certified")
+    assert abs(float(joint["payment_eur_per_year"].sum())) <= 1e-6 * gain
+    assert (joint["saving_eur_per_year"] >= -1e-6 * gain).all()
+    # what is traded is what is built together
+    assert trade.sizes["storage"] == 1 + int(
+        ((joint["units"] > 0) & (joint["technology_built"] == "storage")).sum()
+    )
     money = trade["payment_eur"].sum("participant") + trade["operator_payment_eur"]
     np.testing.assert_allclose(money, 0.0, atol=1e-6)
     assert (trade["saving_eur"] >= -1e-3).all()
     # every quantity that has a unit says so
     for name in ("vm_pu", "p_buy_mw", "cost_eur_per_year"):
         assert plan[name].attrs["units"]
+    for name in ("cost_eur_per_year", "move_radius_mw", "net_volume_mwh_per_year"):
+        assert joint[name].attrs["units"]
 
     again = flows.run_study(study, engine="plain", output=study.parent / "again")
     xr.testing.assert_identical(
         xr.DataTree.to_dataset(_numbers(again.tree)["plan"]),
         xr.DataTree.to_dataset(_numbers(result.tree)["plan"]),
     )
-    xr.testing.assert_identical(
-        xr.DataTree.to_dataset(_numbers(again.tree)["trade"]),
-        xr.DataTree.to_dataset(_numbers(result.tree)["trade"]),
-    )
+    for group in ("joint", "trade"):
+        xr.testing.assert_identical(
+            xr.DataTree.to_dataset(_numbers(again.tree)[group]),
+            xr.DataTree.to_dataset(_numbers(result.tree)[group]),
+        )
 
 
 @pytest.mark.slow
@@ -156,7 +167,7 @@ NO_SOLUTION, MISTAKE = 3, 2
         (
             [("eens_limit_mwh_per_year = 4.8", "eens_limit_mwh_per_year = 0.5")],
             NO_SOLUTION,
-            ["eens_limit_mwh_per_year", "every candidate built"],
+            ["eens_limit_mwh_per_year", "the best that the candidates reach is 4.488 MWh/a"],
         ),
     ],
 )
@@ -178,7 +189,10 @@ def test_bad_study_is_one_clear_message(
     assert "Traceback" not in done.stdout + done.stderr
     for word in words:
         assert word in done.stderr
-    assert set(tmp_path.iterdir()) - before <= {study, tmp_path / "prefect"}, "half a result"
+    results = tmp_path / "results"
+    assert set(tmp_path.iterdir()) - before <= {study, tmp_path / "prefect", results}
+    left = [p for p in results.rglob("*") if p.is_file() and ".tasks" not in p.parts]
+    assert left == [], "half a result"
 
 
 @pytest.mark.slow

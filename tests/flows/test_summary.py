@@ -85,3 +85,10 @@ def test_caveats_name_what_is_not_proven_and_what_doing_nothing_breaks(study_tre
         "trade: ended on time limit with no proven bound",
         "doing nothing: 1 line is overloaded at times, line 3 with 131 % (limit 100 %)",
     ]
+
+
+def test_planning_together_is_a_table(study_tree):
+    lines = words(printed(study_tree(together=True)))
+    assert "North 100.0 90.0 -5.0 10.0 0.0" in lines
+    assert "operator 400.0 390.0 0.0 10.0 300.0" in lines
+    assert "AC power flow confirmed confirmed confirmed" in lines

@@ -1,0 +1,197 @@
+"""Results of studies, found by folder, compared and exported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from flows.chain import RESULT_NAME
+from pp_p2p.errors import Finding, InvalidInput
+
+SUMMARY: Final = (
+    "eac_eur_per_year",
+    "npc_eur",
+    "capex_eur",
+    "eens_mwh_per_year",
+    "saidi_h_per_year",
+    "saifi_per_year",
+    "loss_mwh_per_year",
+    "vm_min_pu",
+    "vm_max_pu",
+    "line_loading_max_percent",
+    "emission_t_per_year",
+    "traded_mwh_per_year",
+    "gain_eur_per_year",
+    "plan_gap",
+)
+"""Columns of the table, as far as the cases have them."""
+
+WORST: Final = {"vm_min_pu": "min", "vm_max_pu": "max", "line_loading_max_percent": "max"}
+"""How these become one number for all stages; the others are means over years, capex a sum."""
+
+
+def find_results(paths: Iterable[str | os.PathLike[str]]) -> dict[str, Path]:
+    """Return name -> result file of every case in `paths`.
+
+    Parameters
+    ----------
+    paths : iterable of path
+        Result files, or folders of studies. A study without scenarios has the name of its study.
+
+    Raises
+    ------
+    InvalidInput
+        Nothing is found under a path.
+    """
+    from flows.study_run import read_manifest
+
+    found: dict[str, Path] = {}
+    missing = []
+    for given in map(Path, paths):
+        if given.is_dir():
+            entries = read_manifest(given).get("cases", [])
+            files = [
+                (one["case"] or given.name, given / one["result"])
+                for one in entries
+                if one["state"] == "done"
+            ] or [
+                (file.parent.name, file)
+                for file in sorted([*given.glob(RESULT_NAME), *given.glob(f"*/{RESULT_NAME}")])
+            ]
+        else:
+            files = [(given.parent.name if given.name == RESULT_NAME else given.stem, given)]
+        missing += [] if files else [given]
+        for name, file in files:
+            found[_free_name(name, file, found)] = file
+    if missing or not found:
+        raise InvalidInput(
+            Finding(
+                table=", ".join(map(str, missing)) or "results",
+                rule="holds no result of a study",
+                mend="pass result.nc files, or folders that `pp-p2p run` has written",
+            )
+        )
+    return found
+
+
+def _free_name(name: str, file: Path, taken: Mapping[str, Path]) -> str:
+    """Return `name`, told apart from those that are taken."""
+    if name not in taken:
+        return name
+    longer = f"{file.parent.parent.name}: {name}"
+    number = 2
+    while longer in taken:
+        longer = f"{name} ({number})"
+        number += 1
+    return longer
+
+
+def compare_files(files: Mapping[str, Path]) -> tuple[xr.Dataset, xr.Dataset | None]:
+    """Return the cases side by side, and the net of the first one for the map.
+
+    The net is None where the cases have different ones.
+    """
+    from planning import compare
+    from pp_p2p.results import read_group
+
+    compared = compare(files)
+    nets = [read_group(file, "network") for file in list(files.values())[:1]]
+    return compared, nets[0]
+
+
+def summary_table(compared: xr.Dataset) -> pd.DataFrame:
+    """Return one row per case: the means over the years, the sum of investments, the worst."""
+    years = compared["stage_years"]
+    columns: dict[str, Any] = {}
+    for name in SUMMARY:
+        if name not in compared:
+            continue
+        value = compared[name]
+        if name == "capex_eur":
+            value = value.sum(["candidate", "stage"])
+        elif "stage" in value.dims and name in WORST:
+            value = getattr(value, WORST[name])("stage")
+        elif "stage" in value.dims:
+            value = value.weighted(years.fillna(0.0)).mean("stage")
+        if np.isfinite(value).any():
+            columns[name] = value.to_numpy()
+    return pd.DataFrame(columns, index=pd.Index(compared["case"].to_numpy(), name="case"))
+
+
+def long_table(compared: xr.Dataset) -> pd.DataFrame:
+    """Return every number as a row: case, variable, unit, where it stands, value."""
+    rows = []
+    for name, values in compared.data_vars.items():
+        if "case" not in values.dims or values.dtype.kind not in "fib":
+            continue
+        frame = values.astype(float).rename("value").to_dataframe().reset_index()
+        frame = frame[frame["value"].notna()]
+        extra = [k for k in values.dims if k != "case"]
+        frame["at"] = [
+            ", ".join(f"{k} {v}" for k, v in zip(extra, row, strict=True))
+            for row in frame[extra].itertuples(index=False)
+        ] if extra else ""  # fmt: skip
+        frame["variable"], frame["unit"] = str(name), str(values.attrs.get("units", ""))
+        rows.append(frame[["case", "variable", "unit", "at", "value"]])
+    return pd.concat(rows, ignore_index=True)
+
+
+def export(compared: xr.Dataset, path: Path) -> Path:
+    """Write the numbers of the cases: by its ending as CSV, Excel, Parquet or netCDF.
+
+    Raises
+    ------
+    InvalidInput
+        Another ending, a package that is missing, or a place that cannot be written.
+    """
+    from pp_p2p.results import to_netcdf, whole_file
+
+    table, suffix = long_table(compared), path.suffix.lower()
+    if suffix == ".nc":
+        return to_netcdf(compared, path)
+    writers: Mapping[str, Any] = {
+        ".csv": lambda f: table.to_csv(f, index=False),
+        ".xlsx": lambda f: _to_excel(compared, table, f),
+        ".parquet": lambda f: table.to_parquet(f, index=False),
+    }
+    if suffix not in writers:
+        mend = f"use {', '.join([*writers, '.nc'])}"
+        raise InvalidInput(Finding(table=str(path), rule="has an unknown ending", mend=mend))
+    try:
+        with whole_file(path) as part:
+            named = part.with_name(part.name + suffix)  # Excel's writer goes by the ending
+            try:
+                writers[suffix](named)
+                os.replace(named, part)
+            finally:
+                named.unlink(missing_ok=True)
+    except ImportError as error:
+        package = "pyarrow" if suffix == ".parquet" else "openpyxl"
+        mend = f"python -m pip install {package}, or write .csv"
+        rule = f"needs a package that is not installed ({error.name or package})"
+        raise InvalidInput(Finding(table=str(path), rule=rule, mend=mend)) from None
+    return path
+
+
+def _to_excel(compared: xr.Dataset, table: pd.DataFrame, path: Path) -> None:
+    with pd.ExcelWriter(path) as book:
+        summary_table(compared).to_excel(book, sheet_name="cases")
+        table.to_excel(book, sheet_name="numbers", index=False)
+
+
+def require_case(compared: xr.Dataset, base: str | None) -> str:
+    """Return the case to compare with: the first one where none is named."""
+    names: Sequence[str] = compared["case"].to_numpy().astype(str).tolist()
+    if base is None:
+        return names[0]
+    if base not in names:
+        mend = f"cases are: {', '.join(map(repr, names))}"
+        rule = f"there is no case {base!r}"
+        raise InvalidInput(Finding(table="base", rule=rule, mend=mend))
+    return base

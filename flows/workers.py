@@ -1,0 +1,256 @@
+"""Who does the work of a study: this process, processes of its own, or a cluster."""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Protocol
+
+from flows.study_scenarios import Running
+from flows.work import Work, do_work
+from pp_p2p.errors import Finding, InvalidInput, P2PError, StepFailed
+
+
+class Workers(Protocol):
+    """Who does work. `do` may be called by `count` threads at the same time."""
+
+    count: int
+
+    def do(self, work: Work) -> str:
+        """Do a piece of work and return its key, or raise what it raised."""
+
+
+@contextmanager
+def workers(run: Running) -> Iterator[Workers]:
+    """Give the workers that a study asks for.
+
+    Raises
+    ------
+    InvalidInput
+        They need a package that is not installed.
+    """
+    count = run.workers or os.cpu_count() or 1
+    if run.runner in ("serial", "threads") and run.step_timeout_s is None:
+        yield Here(1 if run.runner == "serial" else count)
+        return
+    makers: dict[str, Any] = {"dask": DaskWorkers, "ray": RayWorkers}
+    single = run.runner == "serial"
+    made = makers.get(run.runner, Processes)(1 if single else count, run)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+class Here:
+    """The process itself, in as many threads as there are cases at the same time."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def do(self, work: Work) -> str:
+        """Do it here."""
+        return do_work(work)
+
+
+class Processes:
+    """Processes of our own, which can be ended: one for each case at the same time."""
+
+    def __init__(self, count: int, run: Running) -> None:
+        self.count = count
+        self._timeout_s, self._retries = run.step_timeout_s, run.retries
+        self._free: list[_Process] = []
+        self._lock = threading.Lock()
+
+    def do(self, work: Work) -> str:
+        """Do it in a process that is free; one that dies is replaced."""
+        for attempt in range(self._retries + 1):
+            with self._lock:
+                process = self._free.pop() if self._free else _Process()
+            try:
+                key = process.do(work, self._timeout_s)
+            except _Died as died:
+                if attempt == self._retries:
+                    raise StepFailed(f"{work.title}: {died}") from None
+                continue
+            except BaseException:
+                self._give_back(process)
+                raise
+            self._give_back(process)
+            return key
+        raise AssertionError("unreachable")
+
+    def _give_back(self, process: _Process) -> None:
+        with self._lock:
+            if process.alive:
+                self._free.append(process)
+
+    def close(self) -> None:
+        """End all processes."""
+        for process in self._free:
+            process.end()
+
+
+class _Died(Exception):
+    """The process of a step is gone."""
+
+
+class _Process:
+    """A process that does one piece of work after the other."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    @property
+    def alive(self) -> bool:
+        return self._process.is_alive()
+
+    def do(self, work: Work, timeout_s: float | None) -> str:
+        try:
+            self._pipe.send(work)
+            if not self._pipe.poll(timeout_s):
+                self.end()
+                raise StepFailed(
+                    f"{work.title}: took longer than step_timeout_s = {timeout_s:g} s and was ended"
+                )
+            answer: Any = self._pipe.recv()
+        except (EOFError, OSError) as error:
+            self.end()
+            code = self._process.exitcode
+            raise _Died(f"its process ended by itself (exit code {code})") from error
+        if isinstance(answer, BaseException):
+            raise answer
+        return str(answer)
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+
+def _serve(pipe: Any, parent: int) -> None:
+    """Do what comes through `pipe` until it is closed."""
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    while True:
+        try:
+            work = pipe.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            answer: object = do_work(work)
+        except Exception as error:
+            answer = sendable(error)
+        pipe.send(answer)
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent, however that ended."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_LOOKED_AFTER_S)
+    os._exit(1)
+
+
+PARENT_LOOKED_AFTER_S: Final = 0.5
+
+
+def sendable(error: Exception) -> Exception:
+    """Return `error`, or one that says the same and can be pickled."""
+    import pickle
+
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return P2PError(f"{type(error).__name__}: {error}")
+    return error
+
+
+class DaskWorkers:
+    """A Dask cluster: a local one of processes, or that at ``run.address``."""
+
+    def __init__(self, count: int, run: Running) -> None:
+        distributed = _package("distributed", "dask")
+        self._timeout_s = run.step_timeout_s
+        self._cluster: Any = None
+        if not run.address:
+            self._cluster = distributed.LocalCluster(
+                n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None
+            )
+        self._client: Any = distributed.Client(run.address or self._cluster, set_as_default=False)
+        self._late: Any = distributed.TimeoutError
+        self.count = count if self._cluster else max(1, len(self._client.nthreads()))
+
+    def do(self, work: Work) -> str:
+        """Do it on the cluster."""
+        future = self._client.submit(_answer, work, pure=False)
+        try:
+            return _told(future.result(timeout=self._timeout_s))
+        except (self._late, TimeoutError):
+            future.cancel(force=True)
+            raise StepFailed(_late_text(work, self._timeout_s)) from None
+
+    def close(self) -> None:
+        """Leave the cluster; a local one ends."""
+        self._client.close()
+        if self._cluster is not None:
+            self._cluster.close()
+
+
+class RayWorkers:
+    """A Ray cluster: a local one, or that at ``run.address``."""
+
+    def __init__(self, count: int, run: Running) -> None:
+        self._ray: Any = _package("ray", "ray")
+        self._timeout_s = run.step_timeout_s
+        given = {"address": run.address} if run.address else {"num_cpus": count}
+        self._ray.init(**given, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        self._answer: Any = self._ray.remote(_answer)
+        self.count = count if not run.address else int(self._ray.cluster_resources().get("CPU", 1))
+
+    def do(self, work: Work) -> str:
+        """Do it on the cluster."""
+        reference = self._answer.remote(work)
+        try:
+            return _told(self._ray.get(reference, timeout=self._timeout_s))
+        except self._ray.exceptions.GetTimeoutError:
+            self._ray.cancel(reference, force=True)
+            raise StepFailed(_late_text(work, self._timeout_s)) from None
+
+    def close(self) -> None:
+        """Leave the cluster; a local one ends."""
+        self._ray.shutdown()
+
+
+def _answer(work: Work) -> object:
+    """Do `work` on a cluster; errors come back as they are, not wrapped."""
+    try:
+        return do_work(work)
+    except Exception as error:
+        return sendable(error)
+
+
+def _told(answer: object) -> str:
+    if isinstance(answer, BaseException):
+        raise answer
+    return str(answer)
+
+
+def _late_text(work: Work, timeout_s: float | None) -> str:
+    return f"{work.title}: took longer than step_timeout_s = {timeout_s} s and was ended"
+
+
+def _package(name: str, extra: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        rule, mend = f"needs the package {name}", f'python -m pip install "pp-p2p[{extra}]"'
+        found = Finding(table="run", column="runner", rule=rule, mend=mend)
+        raise InvalidInput(found) from None

@@ -1,0 +1,150 @@
+"""A study that runs in seconds: five buses, one typical day, scenarios and two stages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandapower as pp
+import pandas as pd
+
+HEAD = """
+[study]
+name = "tiny"
+
+[network]
+source = "net.json"
+
+[network.reliability]
+failure_rate_per_km_year = 0.2
+repair_time_h = 5.0
+switching_time_h = 1.0
+
+[profiles]
+file = "profiles.csv"
+
+[profiles.load]
+names = ["house", "shop"]
+
+[profiles.availability]
+pv = "sun"
+wind = "wind"
+
+[prices]
+buy_eur_per_mwh = 200.0
+sell_eur_per_mwh = 60.0
+
+[[participant]]
+name = "A"
+bus = 1
+load_buses = [1, 2]
+
+[[participant.sgen]]
+technology = "pv"
+p_mw = 1.5
+profile = "sun"
+
+[[participant]]
+name = "B"
+bus = 3
+load_buses = [3]
+
+[[candidate]]
+name = "PV"
+technology = "pv"
+bus = 3
+participant = "B"
+unit_p_mw = 0.2
+max_units = 3
+capex_eur_per_kw = 700.0
+lifetime_years = 25
+
+[[candidate]]
+name = "Tie"
+technology = "line"
+line = 4
+capex_eur_per_unit = 20_000
+lifetime_years = 40
+
+[typical_days]
+n_days = 1
+extreme_days = []
+
+[planning]
+interest_rate_percent = 6.0
+value_of_lost_load_eur_per_mwh = 7000.0
+mip_gap_percent = 1.0
+formulation = "lindistflow"
+
+[trade]
+formulation = "lindistflow"
+"""
+
+SCENARIOS = """
+[[scenario]]
+name = "base"
+
+[[scenario]]
+name = "more load"
+[scenario.network]
+load_growth_percent = 20.0
+
+[[scenario]]
+name = "dear PV"
+[scenario.candidate.PV]
+capex_eur_per_kw = 1500.0
+
+[[scenario]]
+name = "no tie"
+leave_out = ["candidate.Tie"]
+"""
+
+IMPOSSIBLE = """
+[[scenario]]
+name = "impossible"
+[scenario.planning]
+eens_limit_mwh_per_year = 1e-6
+"""
+
+HORIZON = """
+[horizon]
+stage_years = [2, 3]
+first_year = 2027
+demand_growth_percent_per_year = 2.0
+learning_percent_per_year = { pv = 5.0 }
+"""
+
+
+def write_small(folder: Path, *parts: str, changes: tuple[tuple[str, str], ...] = ()) -> Path:
+    """Write net, profiles and study file into `folder`; return the study file."""
+    net = pp.create_empty_network(sn_mva=1.0)
+    buses = [pp.create_bus(net, 10.0, min_vm_pu=0.9, max_vm_pu=1.1) for _ in range(5)]
+    pp.create_ext_grid(net, buses[0])
+    for a, b in ((0, 1), (1, 2), (2, 3), (3, 4), (4, 0)):
+        pp.create_line_from_parameters(
+            net, buses[a], buses[b], 2.0, r_ohm_per_km=0.3, x_ohm_per_km=0.3, c_nf_per_km=0.0,
+            max_i_ka=0.3, in_service=(a, b) != (4, 0),
+        )  # fmt: skip
+    for bus in buses[1:]:
+        pp.create_load(net, bus, p_mw=0.6, q_mvar=0.1)
+    pp.to_json(net, str(folder / "net.json"))
+    hours = pd.date_range("2016-01-01", periods=8784, freq="h")
+    hour = hours.hour.to_numpy()
+    day = np.repeat(1.0 + 0.2 * np.cos(np.arange(366) / 366 * 2 * np.pi), 24)
+    table = pd.DataFrame(
+        {
+            "house_pload": day * (0.5 + 0.4 * np.sin((hour - 12) / 24 * 2 * np.pi)),
+            "shop_pload": day * np.where((hour > 8) & (hour < 19), 0.9, 0.3),
+            "sun": np.clip(np.sin((hour - 6) / 12 * np.pi), 0, 1) * (2 - day) / 1.2,
+            "wind": 0.5 + 0.2 * np.cos(hour / 24 * 2 * np.pi),
+        },
+        index=pd.Index(hours, name="time"),
+    )
+    table.to_csv(folder / "profiles.csv")
+    text = "\n".join([HEAD, *parts])
+    for old, new in changes:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    file = folder / "study.toml"
+    file.write_text(text, encoding="utf-8")
+    return file

@@ -1,0 +1,219 @@
+"""The comparison of stored studies: dataset, tables, the page in a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from plotly.offline import get_plotlyjs
+
+import planning
+from flows.comparison import compare_files, export, find_results, long_table, summary_table
+from flows.comparison_page import comparison_html
+from flows.report import open_study, report_html
+from pp_p2p.errors import InvalidInput
+from pp_p2p.results import SCHEMA_VERSION
+
+LAYOUT_1 = Path(__file__).parent / "data" / "study_layout_1.nc"
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def study() -> xr.DataTree:
+    return open_study(LAYOUT_1)
+
+
+def varied(study: xr.DataTree, count: int) -> dict[str, Mapping[str, xr.Dataset]]:
+    """Return so many cases like `study`, each with other numbers."""
+    of, dice = planning.study_indicators(study), np.random.default_rng(1)
+    cases = {}
+    for k in range(count):
+        factor = float(dice.uniform(0.8, 1.2))
+        numbers = {n: v * factor for n, v in of.data_vars.items() if n.endswith("_per_year")}
+        numbers["saving_eur_per_year"] = of["saving_eur_per_year"] + 100.0 * factor
+        cases[f"case {k}, budget-{k % 10}"] = {"indicators": of.assign(numbers)}
+    return cases
+
+
+def test_a_file_of_the_first_layout_opens(study: xr.DataTree) -> None:
+    assert study.attrs["schema_version"] == 1 < SCHEMA_VERSION
+    assert "Annual cost" in report_html(study)
+    compared, network = compare_files({"old": LAYOUT_1})
+    plan = study["plan"].to_dataset()
+    cost = float(plan["cost_eur_per_year"].sel(case="plan").sum())
+    assert float(compared["eac_eur_per_year"].sel(case="old")) == pytest.approx(cost)
+    assert network is not None
+    assert network.sizes["bus"] == 5
+
+
+def test_indicators_are_those_of_the_plan_and_the_trade(study: xr.DataTree) -> None:
+    of = planning.study_indicators(study)
+    plan, trade, days = (study[k].to_dataset() for k in ("plan", "trade", "days"))
+    hours = days["weight"] * days.attrs["step_h"]
+    bought = float((plan["p_buy_mw"] * hours).sum())
+    assert float(of["purchase_mwh_per_year"].sum()) == pytest.approx(bought)
+    assert float(of["vm_min_pu"].sum()) == float(plan["vm_pu"].min())
+    saving = (trade["saving_eur"] * trade["weight"]).sum("day").to_numpy()
+    np.testing.assert_allclose(of["saving_eur_per_year"].sel(stage=1), saving)
+    assert of["participant"].to_numpy().tolist() == ["A", "B"]
+    assert of["units_installed"].sel(stage=1, candidate="PV") == plan["units"][0]
+    sold, bought_by = of["sold_mwh_per_year"].sum(), of["bought_mwh_per_year"].sum()
+    assert float(sold) == pytest.approx(float(bought_by))
+
+
+def test_tables_and_exports(study: xr.DataTree, tmp_path: Path) -> None:
+    compared = planning.compare(varied(study, 3))
+    table = summary_table(compared)
+    assert table.index.tolist() == compared["case"].to_numpy().tolist()
+    assert {"eac_eur_per_year", "eens_mwh_per_year", "vm_min_pu"} <= set(table.columns)
+    long = long_table(compared)
+    one = long[(long.variable == "eens_mwh_per_year") & (long.case == table.index[1])]
+    assert one["unit"].item() == "MWh/a"
+    assert one["value"].item() == pytest.approx(table["eens_mwh_per_year"].iloc[1])
+    back = pd.read_csv(export(compared, tmp_path / "t.csv"))
+    assert len(back) == len(long)
+    sheet = pd.read_excel(export(compared, tmp_path / "t.xlsx"), index_col=0)
+    np.testing.assert_allclose(sheet["eac_eur_per_year"], table["eac_eur_per_year"])
+    again = xr.load_dataset(export(compared, tmp_path / "t.nc"))
+    xr.testing.assert_identical(again.drop_attrs(), compared.drop_attrs())
+    with pytest.raises(InvalidInput, match="unknown ending"):
+        export(compared, tmp_path / "t.doc")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["t.csv", "t.nc", "t.xlsx"]
+
+
+def test_results_are_found_and_named_apart(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name / "base").mkdir(parents=True)
+        (tmp_path / name / "base" / "result.nc").write_bytes(LAYOUT_1.read_bytes())
+    found = find_results([tmp_path / "one", tmp_path / "two"])
+    assert list(found) == ["base", "two: base"]
+    assert list(find_results([LAYOUT_1])) == ["study_layout_1"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidInput, match="holds no result of a study"):
+        find_results([tmp_path / "empty"])
+
+
+def data_of(page: str) -> Any:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert found is not None
+    return json.loads(found[1])
+
+
+def test_the_page_holds_the_numbers_and_loads_nothing(study: xr.DataTree) -> None:
+    cases = varied(study, 2)
+    cases['</script><img src="x">'] = cases.pop("case 1, budget-1")
+    compared = planning.compare(cases)
+    states = [{"case": "lost", "state": "no solution", "message": "why <b>"}]
+    page = comparison_html(compared, study["network"].to_dataset(), states=states)
+    content = data_of(page)
+    assert content["cases"][1] == '</script><img src="x">'
+    assert '<img src="x"' not in page
+    assert "why &lt;b&gt;" in page
+    own = page.replace(get_plotlyjs(), "")
+    assert len(own) < 100_000 < len(page)
+    assert not re.search(r'(src|href)="(https?:)?//', own)
+    cost = next(m for m in content["metrics"] if m["key"] == "eac_eur_per_year")
+    np.testing.assert_allclose(cost["values"], compared["eac_eur_per_year"], rtol=1e-6)
+    for control in ("filter", "base", "stage", "detail", "stage-metric", "pareto-x", "pareto-y"):
+        assert re.search(rf"<label>[^<]+<(input|select)[^>]* id=\"{control}\"", page), control
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_draws_in_a_browser(
+    in_browser: Callable[..., Any], study: xr.DataTree, width: int
+) -> None:
+    compared = planning.compare(varied(study, 3))
+    seen = in_browser(comparison_html(compared, study["network"].to_dataset()), width)
+    assert seen.console == []
+    assert seen.pictures == 6
+    assert seen.wide_pictures == 0
+    assert seen.page_too_wide == 0
+
+
+# Acts as a user would, and tells what is then there.
+ACT = """<script>addEventListener('load', function () {
+  var ready = performance.now(), filter = document.getElementById('filter');
+  var rows = function () { return document.querySelectorAll('#cases tbody tr').length; };
+  var said = [ready < 8000 ? 'quick' : 'slow ' + ready, rows()];
+  filter.focus();
+  filter.value = 'budget-3';
+  filter.dispatchEvent(new Event('input'));
+  setTimeout(function () {
+    said.push(rows(), document.getElementById('costs').data[0].y.length);
+    var base = document.getElementById('base');
+    base.value = '13';
+    base.dispatchEvent(new Event('change'));
+    said.push(document.querySelector('tr.base th').textContent.slice(0, 7));
+    var sort = document.querySelector('button[data-sort="0"]');
+    sort.click();
+    sort = document.querySelector('button[data-sort="0"]');
+    said.push(document.activeElement === sort ? 'focus kept' : 'focus lost');
+    said.push(sort.closest('th').getAttribute('aria-sort'));
+    var boxes = document.querySelectorAll('#cases input[type=checkbox]');
+    boxes[0].click();
+    said.push(document.getElementById('count').textContent);
+    var unnamed = Array.from(document.querySelectorAll('input, select, button')).filter(
+      function (e) { return !(e.labels && e.labels.length) && !e.getAttribute('aria-label')
+        && !e.textContent.trim(); });
+    said.push(unnamed.length + ' unnamed');
+    parent.postMessage('0 pictures, 0 too wide, page 0 too wide', '*');
+    parent.postMessage(said.join('|'), '*');
+  }, 600);
+});</script></body>"""
+
+
+def test_a_hundred_cases_are_filtered_sorted_and_compared(
+    study: xr.DataTree, tmp_path: Path
+) -> None:
+    import shutil
+
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    browser = next(filter(None, map(shutil.which, names)), None)
+    if browser is None:
+        pytest.skip("no Chromium or Chrome on the path: not rendered")
+    started = time.perf_counter()
+    compared = planning.compare(varied(study, 100))
+    page = comparison_html(compared, study["network"].to_dataset())
+    assert time.perf_counter() - started < 10.0
+    act = ACT.replace("parent.postMessage('0 pictures, 0 too wide, page 0 too wide', '*');", "")
+    act = act.replace("parent.postMessage(said.join('|'), '*')", "document.title = said.join('|')")
+    (tmp_path / "page.html").write_text(page.replace("</body>", act), encoding="utf-8")
+    done = subprocess.run(
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+         "--no-first-run", "--disable-background-networking", "--disable-component-update",
+         f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1280,1000",
+         "--virtual-time-budget=10000", "--enable-logging=stderr", "--v=0", "--dump-dom",
+         (tmp_path / "page.html").as_uri()],
+        capture_output=True, encoding="utf-8", timeout=120, check=True,
+    )  # fmt: skip
+    title = re.search(r"<title>(.*?)</title>", done.stdout)
+    assert title is not None
+    said = title[1].split("|")
+    assert [line for line in done.stderr.splitlines() if ":CONSOLE" in line] == []
+    assert said[1:] == [
+        "100", "10", "10", "case 13", "focus kept", "ascending",
+        "9 of 100 cases are shown", "0 unnamed",
+    ]  # fmt: skip
+    assert said[0] == "quick", said
+
+
+def test_the_command_compares_stored_files(tmp_path: Path) -> None:
+    code = "from flows.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "compare", str(LAYOUT_1), str(LAYOUT_1), "--table", "t.csv"],
+        cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True,
+        check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "study_layout_1" in done.stdout
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["comparison.html", "t.csv"]

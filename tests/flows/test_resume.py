@@ -1,0 +1,286 @@
+"""A study survives: killed, disturbed, run by others, it comes to the same numbers."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import flows
+from flows.comparison import find_results
+from flows.file_lock import only_run
+from flows.study_run import StudyResult, read_manifest
+from flows.study_scenarios import Running
+from flows.task_store import TaskStore, checksum
+from flows.workers import Processes, sendable
+from pp_p2p import from_netcdf
+from pp_p2p.errors import Finding, InvalidInput, NoSolution, StepFailed, UnsupportedFeature
+
+sys.path.insert(0, str(Path(__file__).parent))
+from small_study import HORIZON, IMPOSSIBLE, write_small
+
+ROOT = Path(__file__).parents[2]
+TWO = '[[scenario]]\nname = "base"\n[[scenario]]\nname = "dear PV"\n[scenario.candidate.PV]\n'
+CASES = TWO + "capex_eur_per_kw = 1500.0\n" + IMPOSSIBLE
+KILLS = int(os.environ.get("PP_P2P_KILLS", "2"))
+"""How often the run is killed; the benchmark of the whole test is 20."""
+
+
+class Titles(list[str]):
+    def watch(self, title: str) -> Any:
+        self.append(title)
+        return nullcontext()
+
+    @property
+    def computed(self) -> list[str]:
+        return [t for t in self if not t.endswith("(kept)") and "write" not in t]
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, StudyResult]:
+    """Study file and what an undisturbed run leaves."""
+    folder = tmp_path_factory.mktemp("study")
+    study = write_small(folder, CASES)
+    return study, flows.run_study(study, engine="plain")
+
+
+def numbers(folder: Path) -> dict[str, xr.DataTree]:
+    """Return the results of all cases without what may differ between runs: times."""
+    found = {}
+    for name, file in find_results([folder]).items():
+        tree = from_netcdf(file)
+        assert isinstance(tree, xr.DataTree)
+        for node in tree.subtree:
+            node.attrs.pop("seconds", None)
+        found[name] = tree
+    return found
+
+
+def assert_same(folder: Path, other: Path) -> None:
+    one, two = numbers(folder), numbers(other)
+    assert list(one) == list(two)
+    for name in one:
+        xr.testing.assert_identical(one[name], two[name])
+
+
+def test_an_infeasible_case_does_not_stop_the_others(reference: Any) -> None:
+    _, told = reference
+    assert [one.state for one in told.cases] == ["done", "done", "no solution"]
+    assert "eens_limit_mwh_per_year" in told.cases[2].message
+    assert isinstance(told.cases[2].error, NoSolution)
+    assert [one.result.is_file() for one in told.cases] == [True, True, False]
+    assert [one.report.is_file() for one in told.cases] == [True, True, False]
+    assert told.comparison.is_file()
+    assert "no solution" in told.comparison.read_text()
+    manifest = read_manifest(told.folder)
+    assert manifest["cases"][0]["sha256"] == checksum(told.result)
+    tree = told.tree
+    assert set(tree.children) == {"network", "days", "plan", "trade", "indicators"}
+    assert tree.attrs["case"] == "base"
+    assert tree.attrs["Conventions"] == "CF-1.11"
+
+
+def test_what_is_there_is_not_computed_again(reference: Any) -> None:
+    study, told = reference
+    before = checksum(told.result)
+    titles = Titles()
+    started = time.perf_counter()
+    again = flows.run_study(study, engine="plain", watch=titles.watch)
+    assert time.perf_counter() - started < 10.0
+    assert titles.computed == ["impossible: plan the network", "compare the cases"]
+    assert checksum(again.result) == before
+
+
+def test_a_damaged_result_is_computed_again(reference: Any, tmp_path: Path) -> None:
+    study, told = reference
+    store = told.folder / ".tasks"
+    for number, damaged in enumerate(sorted(store.glob("plan-*.nc"))[:1]):
+        content = bytearray(damaged.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        damaged.write_bytes(content if number == 0 else content[:100])
+    wrong, said = numbers(told.folder), Titles()
+    lines: list[str] = []
+    flows.run_study(study, engine="plain", watch=said.watch, tell=lines.append)
+    assert next(t.partition(": ")[2] for t in said.computed) == "plan the network"
+    assert len(lines) == 1
+    assert "damaged" in lines[0]
+    assert numbers(told.folder)["base"].identical(wrong["base"])
+
+
+def test_a_second_run_is_refused(reference: Any) -> None:
+    study, told = reference
+    with only_run(told.folder), pytest.raises(InvalidInput, match=f"process {os.getpid()}"):
+        flows.run_study(study, engine="plain")
+
+
+def test_only_some_cases_and_unknown_ones(reference: Any) -> None:
+    study, told = reference
+    one = flows.run_study(study, engine="plain", only=["dear PV"])
+    assert [case.case for case in one.cases] == ["dear PV"]
+    assert len(read_manifest(told.folder)["cases"]) == 3
+    with pytest.raises(InvalidInput, match="no case 'x'; its cases are: 'base'"):
+        flows.run_study(study, engine="plain", only=["x"])
+    with pytest.raises(InvalidInput, match="choose one of serial, threads, processes"):
+        flows.run_study(study, engine="plain", runner="cluster")
+
+
+def test_processes_come_to_the_same_numbers(reference: Any, tmp_path: Path) -> None:
+    study, told = reference
+    flows.run_study(study, engine="plain", runner="processes", n_workers=2, output=tmp_path)
+    assert_same(tmp_path, told.folder)
+
+
+@pytest.mark.filterwarnings("ignore:Creating scratch directories")  # of Dask, on a busy machine
+@pytest.mark.parametrize("package", ["distributed", "ray"])
+def test_clusters_come_to_the_same_numbers(reference: Any, tmp_path: Path, package: str) -> None:
+    pytest.importorskip(package, reason=f"needs the extra of {package}")
+    study, told = reference
+    runner = "dask" if package == "distributed" else "ray"
+    flows.run_study(study, engine="plain", runner=runner, n_workers=2, output=tmp_path)
+    assert_same(tmp_path, told.folder)
+
+
+def test_a_missing_package_is_named(reference: Any, monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(InvalidInput, match=r"needs the package distributed.*pp-p2p\[dask\]"):
+        flows.run_study(reference[0], engine="plain", runner="dask", output=tmp_path)
+
+
+def test_a_step_that_hangs_is_ended(tmp_path: Path) -> None:
+    study = write_small(tmp_path, "[run]\nstep_timeout_s = 0.2\n" + TWO + "max_units = 1\n")
+    told = flows.run_study(study, engine="plain", only=["base"])
+    assert [one.state for one in told.cases] == ["failed"]
+    assert "took longer than step_timeout_s = 0.2 s" in told.cases[0].message
+
+
+class Deadly:
+    """Ends the process that receives it."""
+
+    title = "a step"
+
+    def __reduce__(self) -> Any:
+        return os._exit, (7,)
+
+
+def test_a_process_that_dies_is_one_failed_step() -> None:
+    team = Processes(1, Running(runner="processes", retries=1))
+    with pytest.raises(StepFailed, match=r"a step: its process ended by itself \(exit code 7\)"):
+        team.do(Deadly())  # type: ignore[arg-type]
+    team.close()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidInput(
+            [Finding(table="a", rule="r", mend="m"), Finding(table="b", rule="r", mend="")]
+        ),
+        UnsupportedFeature("m", Finding(table="a", rule="r", mend="m")),
+        NoSolution("nothing"),
+        ValueError("v"),
+    ],
+)
+def test_errors_come_back_from_processes_as_they_were(error: Exception) -> None:
+    import pickle
+
+    back = pickle.loads(pickle.dumps(sendable(error)))
+    assert type(back) is type(error)
+    assert str(back) == str(error)
+    assert getattr(back, "findings", ()) == getattr(error, "findings", ())
+
+
+def test_a_full_disk_leaves_no_half_file(tmp_path: Path) -> None:
+    pytest.importorskip("resource", reason="limits of file sizes are POSIX")
+    code = (
+        "import resource, signal, sys, numpy as np, xarray as xr; from pathlib import Path\n"
+        "from flows.task_store import TaskStore\n"
+        "from pp_p2p.errors import InvalidInput\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
+        "ds = xr.Dataset({'a': ('x', np.random.default_rng(0).random(100_000))})\n"
+        "try: TaskStore(Path(sys.argv[1])).put('plan-1', ds, {})\n"
+        "except InvalidInput as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False, timeout=120,
+    )  # fmt: skip
+    assert "cannot be written" in done.stdout, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def assert_nothing_half(folder: Path) -> None:
+    """Every file that can be seen is whole."""
+    store = TaskStore(folder / ".tasks")
+    for note in store.folder.glob("*.json"):
+        said = store.note(note.stem)
+        assert said, note
+        kept = store.path(note.stem, ".nc")
+        if kept.is_file():
+            assert checksum(kept) == said["sha256"]
+    for file in folder.rglob("*.nc"):
+        if not file.name.startswith("."):
+            from_netcdf(file)
+    for page in folder.rglob("*.html"):
+        if not page.name.startswith("."):
+            assert page.read_text(encoding="utf-8").rstrip().endswith("</html>")
+
+
+def test_a_killed_study_goes_on_where_it_stood(reference: Any, tmp_path: Path) -> None:
+    """Kill -9 at random moments; what was computed stays, nothing half is ever seen."""
+    study, told = reference
+    dice = random.Random(12)
+    code = "from flows.cli import main; main()"
+    command = [sys.executable, "-c", code, "run", str(study), "--engine", "plain"]
+    kept, limit = 0, 10.0
+    for _ in range(KILLS):
+        done = subprocess.Popen(
+            [*command, "--output", str(tmp_path)], stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            done.wait(dice.uniform(2.5, limit))
+        except subprocess.TimeoutExpired:
+            os.killpg(done.pid, signal.SIGKILL)
+            done.wait()
+        assert_nothing_half(tmp_path)
+        if done.returncode != -signal.SIGKILL:  # it was done before: begin anew
+            shutil.rmtree(tmp_path)
+            tmp_path.mkdir()
+            kept = 0
+            continue
+        now = len(list((tmp_path / ".tasks").glob("*.json")))
+        assert now >= kept
+        kept = now
+    flows.run_study(study, engine="plain", output=tmp_path)
+    assert_nothing_half(tmp_path)
+    assert_same(tmp_path, told.folder)
+    assert not list((tmp_path / ".tasks").glob(".*"))
+
+
+def test_stages_of_a_horizon_stand_in_one_file(tmp_path: Path) -> None:
+    """Also: what trading gains is stored for each stage, and the report is drawn."""
+    told = flows.run_study(write_small(tmp_path, HORIZON), engine="plain")
+    tree = told.tree
+    plan, of = tree["plan"].to_dataset(), tree["indicators"].to_dataset()
+    assert tree["trade"].sizes["stage"] == 2
+    np.testing.assert_allclose(of["present_value_eur"].sum(), plan["npc_eur"])
+    np.testing.assert_allclose(
+        tree["trade"]["payment_eur"].sum("participant") + tree["trade"]["operator_payment_eur"],
+        0.0,
+        atol=1e-6,
+    )
+    assert tree["days"]["weight"].sum() == 366
+    assert "2027-2028" in told.report.read_text()
