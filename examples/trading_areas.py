@@ -1,4 +1,4 @@
-"""Three areas in the IEEE 33-bus feeder trade a day, under four assumptions.
+"""Three areas in the IEEE 33-bus feeder trade a day, under eight assumptions.
 
 Distribution substation areas at paper buses 11, 23 and 29, as in F. Wang et al., Front. Energy
 Res. 12:1413769 (2024); their profiles are not public, SimBench's stand for them.
@@ -16,6 +16,7 @@ import pandapower.networks as pn
 import pandas as pd
 import xarray as xr
 
+import clustering
 import pp_p2p as p2p
 
 DATA = Path(__file__).parent / "data" / "simbench_2016.csv"
@@ -88,26 +89,60 @@ def day(net: Any, rows: dict[str, list[int]], date: str = "2016-02-09") -> xr.Da
     )
 
 
-def main() -> None:
+def compare() -> tuple[Any, xr.Dataset]:
+    """Return the feeder and its cases: response of load, a limit on line 2-3, uncertain prices."""
     net, rows = feeder()
     profiles = day(net, rows)
+    price = profiles["price_buy_eur_per_mwh"]
+    scenarios = clustering.price_scenarios(price, 0.12 * price, n_scenarios=3, correlation=0.7)
     cases = p2p.trading_cases(
         net,
         profiles,
         line_limits_mva={LINE_2_3: 0.1},
+        scenarios=scenarios,
         mechanism=p2p.NashBargaining(network_fee_eur_per_mwh=2.0),
     )
+    return net, cases
+
+
+def show(title: str, table: pd.DataFrame, digits: int = 2) -> None:
+    """Print a table under its title."""
+    print(f"\n{title}\n{table.round(digits).to_string()}")
+
+
+def report(net: Any, cases: xr.Dataset) -> None:
+    """Print costs, exchange, voltages at the areas and the schedule of storage."""
     names = [str(name) for name in net.participant["name"]]
-    for variable in ("cost_alone_eur", "cost_eur", "grid_sale_mwh", "peer_purchase_mwh"):
+    for variable in (
+        "cost_alone_eur",
+        "cost_eur",
+        "grid_purchase_alone_mwh",
+        "grid_purchase_mwh",
+        "grid_sale_alone_mwh",
+        "grid_sale_mwh",
+        "peer_purchase_mwh",
+    ):
         table = cases[variable].to_pandas().set_axis(names, axis="columns")
-        print(f"\n{cases[variable].attrs.get('long_name', variable)} ({variable})")
-        print(table.round(2).to_string())
-    print("\nall together")
+        show(f"{cases[variable].attrs.get('long_name', variable)} ({variable})", table)
     sums = cases[["social_cost_alone_eur", "social_cost_eur"]].drop_vars(
         ["response", "limit", "stochastic"]
     )
-    print(sums.to_dataframe().round(2).to_string())
+    show("all together", sums.to_dataframe())
+    at = cases.sel(bus=net.participant.bus.to_numpy())
+    ends = {
+        f"{name} {end}": getattr(at[variable], end)(["time", "bus"]).to_pandas()
+        for name, variable in (("without", "vm_alone_pu"), ("with", "vm_pu"))
+        for end in ("min", "max")
+    }
+    show("voltage at the areas, without and with trading (p.u.)", pd.DataFrame(ends), 4)
+    base = cases.sel(case="base")
+    storage = {
+        f"{how} {label}": base[variable].sel(storage=label).to_pandas()
+        for how, variable in (("without", "storage_p_alone_mw"), ("with", "storage_p_mw"))
+        for label in base["storage"].to_numpy().tolist()
+    }
+    show("storage in the base case, positive charges (MW)", pd.DataFrame(storage), 3)
 
 
 if __name__ == "__main__":
-    main()
+    report(*compare())

@@ -18,7 +18,7 @@ def test_first_two_blocks_are_the_two_commands() -> None:
     commands = [text.strip() for _, text in BLOCKS[:2]]
     assert commands == [
         "python -m pip install . && pp-p2p run examples/ieee33.toml",
-        'python -m pip install ".[test]" && python -m pytest',
+        'python -m pip install ".[test]" && python -m pytest -n auto --dist loadfile',
     ]
 
 

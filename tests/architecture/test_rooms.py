@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 import sysconfig
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,24 +121,19 @@ def test_packages_live_together() -> None:
     assert len(set(homes.values())) == 1, f"another distribution owns one of our names: {homes}"
 
 
-def _seconds(code: str) -> float:
-    """Return the best of three fresh processes."""
-    times = []
-    for _ in range(3):
-        started = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
-        times.append(time.perf_counter() - started)
-    return min(times)
-
-
-def test_import_is_light() -> None:
-    heavy = ("pandapower", "pyomo", "xarray", "prefect", "sklearn", "plotly", "pandas")
-    code = (
-        f"import sys, pp_p2p, planning, clustering, flows; print(*{heavy!r} & sys.modules.keys())"
-    )
-    code = code.replace("*" + repr(heavy), "*set(" + repr(heavy) + ")")
+def _loaded(code: str) -> set[str]:
+    """Return the modules that a fresh process has after running `code`."""
+    code = f"import sys; {code}; print(*sys.modules, sep='\\n')"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == []
-    assert _seconds("import pandapower, pp_p2p") <= _seconds("import pandapower") + 0.3
+    return set(done.stdout.split())
+
+
+def test_import_is_light() -> None:
+    """Modules, not seconds: the same on every machine."""
+    heavy = {"pandapower", "pyomo", "xarray", "prefect", "sklearn", "plotly", "pandas", "numpy"}
+    loaded = _loaded("import pp_p2p, planning, clustering, flows")
+    assert not heavy & loaded
+    ours = ("pp_p2p", "planning", "clustering", "flows")
+    assert len({name for name in loaded if name.split(".")[0] in ours}) <= 20
