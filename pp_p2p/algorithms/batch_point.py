@@ -22,6 +22,9 @@ BACK_OFF: Final = 0.995
 PROXIMAL: Final = 1e-8
 """Curvature of a proximal term around the present point. It bounds how far rounding in the prices
 moves a quantity between its bounds, and vanishes where the method comes to rest."""
+SHORT: Final = 0.3
+"""Part of the barrier that short steps aim at."""
+
 LEAST_CENTRING: Final = 1e-2
 """Cube root of the least part of the barrier that a step aims at."""
 START_MULTIPLIER: Final = 1e3
@@ -160,18 +163,24 @@ class Stepper:
             cost=spent,
         )
 
-    def step(self, now: Point, measure: Measure, moving: Array, bold: Array) -> None:
+    def step(
+        self, now: Point, measure: Measure, moving: Array, bold: Array, *, short: bool = False
+    ) -> None:
         """Move `now` in place.
 
         Agents that are not `moving` (bool) stand still. Mehrotra's corrector counts in full for
         the `bold` (bool); it can make the method run in circles, so for the others it counts as
-        far as the predictor reaches.
+        far as the predictor reaches. With `short` steps it does not count at all, and the barrier
+        falls by a fixed part: slow, and sure.
         """
         factor = self._factor(now)
         factor.solve(self._descent, measure.residual, self._dx)
         reach = self._predicted(now)
         part = np.maximum(1.0 - reach, LEAST_CENTRING) ** 3
-        self._corrected(measure.barrier * part, np.where(bold, 1.0, reach**2))
+        curvature = np.where(bold, 1.0, reach**2)
+        if short:
+            part, curvature = np.maximum(part, SHORT), np.zeros_like(reach)
+        self._corrected(measure.barrier * part, curvature)
         _, dy = factor.solve(self._descent, measure.residual, self._dx)
         alpha = self._reach(now) * moving
         self._move(now, alpha, dy)

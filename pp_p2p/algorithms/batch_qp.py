@@ -21,7 +21,7 @@ OPTIMAL: Final = 0
 INFEASIBLE: Final = 1
 STALLED: Final = 2
 
-ITERATIONS: Final = 80
+ITERATIONS: Final = 140
 ACCEPTABLE: Final = 1e-6
 """An agent within this error counts as solved where its barrier is spent: what is left is rounding,
 and more steps would add to it. `BatchSolution.error` tells."""
@@ -54,8 +54,8 @@ WARM_LEVELS: Final = (
     WarmLevel(barriers=(8e-7, 2e-5), unmet=0.01),
 )
 LONG: Final = 20
-"""Iterations after which an agent is started anew: from the first point if it was started warm, and
-in the end without bold steps, with which few run in circles."""
+"""Iterations after which an agent is started anew: from the first point if it was started warm,
+then without bold steps, with which few run in circles, and after as many again with short ones."""
 SLOW: Final = 0.7
 """An agent whose barrier once stayed above this part of the last goes carefully from there."""
 
@@ -272,11 +272,11 @@ def _solve_chunk(stack: Stack, tolerance: float, warm: tuple[Point, ...] | None)
     solved = _Solved.blank(now, warm)
     agents, moving = everyone, np.ones(everyone.size, dtype=bool)
     before, bold = np.full(everyone.size, np.inf), moving.copy()
-    anew = (LONG,) if warm is None else (LONG, 2 * LONG)
+    anew = (LONG, 3 * LONG) if warm is None else (LONG, 2 * LONG, 4 * LONG)
     for k in range(ITERATIONS + 1):
         if k in anew:
             now.put(moving, first_point(stack).of_agents(moving))
-            before, bold = np.full(len(agents), np.inf), moving & (k != anew[-1])
+            before, bold = np.full(len(agents), np.inf), moving & (k not in anew[-2:])
         measure = stepper.measure(now)
         solved.save(agents, now, measure, moving & (k > 0))
         spent = measure.barrier <= SPENT * tolerance
@@ -300,6 +300,6 @@ def _solve_chunk(stack: Stack, tolerance: float, warm: tuple[Point, ...] | None)
                 stepper = Stepper(stack)
                 measure = stepper.measure(now)
         bold &= measure.barrier <= SLOW * before
-        stepper.step(now, measure, moving, bold)
+        stepper.step(now, measure, moving, bold, short=k >= anew[-1])
         before = measure.barrier
     return solved

@@ -288,6 +288,21 @@ def test_an_unbounded_trade_needs_curvature() -> None:
     np.testing.assert_allclose(BatchQP(problems).solve(trade_curvature=1.0).trade, 1.0, atol=1e-7)
 
 
+def test_short_steps_alone_come_to_the_same_schedules(
+    random_agents: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left for an agent with which everything else runs in circles."""
+    batch = BatchQP(random_agents(40, 24, seed=3))
+    terms = {"trade_cost": 120.0, "trade_curvature": 500.0}
+    usual = batch.solve(**terms)
+    monkeypatch.setattr("pp_p2p.algorithms.batch_qp.LONG", 0)
+    found = batch.solve(**terms)
+    assert (found.status == OPTIMAL).all()
+    assert (found.iterations > usual.iterations).all()
+    np.testing.assert_allclose(found.trade, usual.trade, atol=1e-5)
+    np.testing.assert_allclose(found.cost, usual.cost, rtol=1e-6, atol=1e-5)
+
+
 def test_cost_grows_linearly(random_agents: Any) -> None:
     """Measured with 300 and 1200 agents; four times the work may cost six times the time."""
     seconds = []
