@@ -15,27 +15,19 @@ import numpy as np
 import xarray as xr
 
 from pp_p2p.market.bargaining import NashBargaining
-from pp_p2p.market.clearing import ClearingData
+from pp_p2p.market.day_bargain import gain_of, strike
 from pp_p2p.market.day_result import (
     Day,
     label_money,
     label_operation,
     label_pairs,
     label_prices,
-    worth_of,
 )
 from pp_p2p.market.distributed import Distributed
 from pp_p2p.market.joint_trading import JointAnswer
 from pp_p2p.market.reconfiguration_options import Reconfiguration
 from pp_p2p.market.reconfigured_market import Ended, ReconfiguredMarket
 from pp_p2p.market.rounds_result import label_rounds
-from pp_p2p.market.settlement import (
-    bargaining_powers,
-    settle,
-    split_quality,
-    verdict,
-    worse_off,
-)
 from pp_p2p.network.branches import Array
 from pp_p2p.network.tightening import Tightening, added_value
 from pp_p2p.operation.powerflow import label_proof
@@ -43,9 +35,6 @@ from pp_p2p.operation.provenance import provenance
 from pp_p2p.operation.reconfiguration_result import label_result
 from pp_p2p.results import input_hash, label
 from pp_p2p.solve.report import SolverConfig, SolveReport, Status, relative_gap
-
-GAIN_TOLERANCE: Final = 1e-6
-"""A gain below this share of all cost is the solver's noise: no trade is published."""
 
 FROM_REPLAY: Final = ("line_loading_percent", "trafo_loading_percent")
 """Variables of a day that are taken from pandapower: edges are no elements of one tree."""
@@ -81,22 +70,16 @@ def trade_reconfigured(
     present = np.tile(market.graph.closed, (data.line.n_steps, 1))
     joined = market.ended([present, lonely.point.closed], trading=True, weight=lonely.weight)
     together = market.day(joined)
-    gain = _gain(data, alone, together)
-    error = alone.unproved + together.unproved
-    noise = GAIN_TOLERANCE * max(float(np.abs(alone.cost).sum()), 1.0)
-    noise += error if scheme is not None else 0.0
-    traded = gain > noise
-    marginal = None
-    if traded and mechanism.bargaining_power == "marginal":
-        marginal = gain - _gains_without(market, joined, lonely, alone)
-    chosen, day = (joined, together) if traded else (lonely, alone)
-    power = bargaining_powers(data, day.trades_mwh, marginal)
-    worth = worth_of(day, data)
-    money = settle(data, day.trades_mwh, alone.cost - day.cost, power, worth)
-    worse = worse_off(data, alone.cost - day.cost, money, noise)
-    if len(worse):
-        chosen, day = lonely, alone
-        money = settle(data, day.trades_mwh, alone.cost - day.cost, power, worth_of(day, data))
+    bargain = strike(
+        data,
+        alone,
+        together,
+        lambda: _gains_without(market, joined, lonely, alone),
+        refused=alone,
+        bounds_apart=scheme is not None,
+    )
+    day, money = bargain.day, bargain.money
+    chosen = joined if bargain.agreed else lonely
     prices = label_prices(together, data)
     joint = market.joint(joined)
     chosen.topology.market.load(chosen.point.x)
@@ -104,7 +87,6 @@ def trade_reconfigured(
     ds = ds.merge(label_money(data, day, alone.cost, money)).merge(label_pairs(data, day, money))
     ds = ds.merge(label_rounds(joined.outcome))
     ds = ds.merge(label_proof(chosen.proof, data.grid, data.portfolio, data.line))
-    word = verdict(float(together.trades_mwh.sum()), gain, noise, worse)
     options = {
         "mechanism": dataclasses.asdict(mechanism),
         "formulation": formulation,
@@ -128,16 +110,11 @@ def trade_reconfigured(
         "bound_eur": joined.outcome.bound - added_value(together.model),
         "objective_added_eur": added_value(together.model),
         "tightening": options["tightening"],
-        "gain_eur": gain,
-        "gain_tolerance_eur": noise,
-        "gain_error_eur": error,
-        "split": split_quality(gain, error, agreed=word == "agreed"),
-        "trade": word,
         "status_alone": "optimal" if lonely.outcome.in_time else "feasible",
         "relaxation_alone": "exact" if lonely.proof.exact else "inexact",
         "relaxation_gap_alone": lonely.proof.relaxation_gap,
         "operator_weight": lonely.weight,
-        "bargaining_groups": int(money.group.max(initial=-1)) + 1,
+        **bargain.attrs(),
     }
     if scheme is not None:
         attrs |= _against_centre(market, joined, together)
@@ -212,12 +189,6 @@ def _against_centre(market: ReconfiguredMarket, joined: Ended, together: Day) ->
     return {"central_objective_eur": centre, "distributed_gap": gap}
 
 
-def _gain(data: ClearingData, alone: Day, together: Day) -> float:
-    """Return what all who bargain gain together, EUR."""
-    saved = alone.cost - together.cost
-    return float(saved.sum() if data.mechanism.operator == "inside" else saved[:-1].sum())
-
-
 def _gains_without(market: ReconfiguredMarket, joined: Ended, lonely: Ended, alone: Day) -> Array:
     """Return the gain of all others where one participant stays out of the trades."""
     starts = [joined.point.closed, lonely.point.closed]
@@ -225,4 +196,4 @@ def _gains_without(market: ReconfiguredMarket, joined: Ended, lonely: Ended, alo
         market.day(market.ended(starts, trading=True, weight=lonely.weight, without=k))
         for k in range(len(market.data.participants))
     ]
-    return np.array([_gain(market.data, alone, day) for day in days])
+    return np.array([gain_of(market.data, alone.cost, day.cost) for day in days])

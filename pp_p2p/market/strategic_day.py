@@ -12,6 +12,7 @@ import xarray as xr
 from pp_p2p.market.bargaining import NashBargaining
 from pp_p2p.market.clearing import ClearingData
 from pp_p2p.market.congestion import CongestionManagement
+from pp_p2p.market.day_bargain import gain_of, least_gain
 from pp_p2p.market.day_result import Day, label_money, label_pairs, worth_of
 from pp_p2p.market.managed_day import (
     Managed,
@@ -34,9 +35,6 @@ from pp_p2p.network.solution import label_devices
 from pp_p2p.results import input_hash, label
 from pp_p2p.solve.report import SolverConfig
 from pp_p2p.version import __version__
-
-GAIN_TOLERANCE = 1e-6
-"""A gain of a bargain below this share of all cost is the solver's noise: nothing is traded."""
 
 ROUND = "congestion_round"
 
@@ -132,9 +130,7 @@ def _day(data: ClearingData, managed: Managed, mechanism: NashBargaining | Stack
 
 
 def _agreed(data: ClearingData, cost_alone: Array, day: Day) -> bool:
-    saved = cost_alone - day.cost
-    gain = float(saved.sum() if data.mechanism.operator == "inside" else saved[:-1].sum())
-    return gain > GAIN_TOLERANCE * max(float(np.abs(cost_alone).sum()), 1.0)
+    return gain_of(data, cost_alone, day.cost) > least_gain(cost_alone)
 
 
 def _money(

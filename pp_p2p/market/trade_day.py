@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -14,6 +14,7 @@ from pp_p2p.market.bargaining import NashBargaining, require_mechanism
 from pp_p2p.market.clearing import ALONE_WEIGHT, ClearingData, build
 from pp_p2p.market.combined_offer import CombinedOffer
 from pp_p2p.market.congestion import CongestionManagement, require_congestion
+from pp_p2p.market.day_bargain import gain_of, strike
 from pp_p2p.market.day_result import (
     Day,
     day_of,
@@ -21,20 +22,12 @@ from pp_p2p.market.day_result import (
     label_operation,
     label_pairs,
     label_prices,
-    worth_of,
 )
 from pp_p2p.market.distributed import Distributed
 from pp_p2p.market.distributed_day import DistributedDays, label_residuals
 from pp_p2p.market.reconfiguration_options import Reconfiguration
 from pp_p2p.market.reconfigured_day import trade_reconfigured
 from pp_p2p.market.regional_day import trade_across
-from pp_p2p.market.settlement import (
-    bargaining_powers,
-    settle,
-    split_quality,
-    verdict,
-    worse_off,
-)
 from pp_p2p.market.stackelberg import Stackelberg
 from pp_p2p.market.strategic_day import managed_trade_day
 from pp_p2p.market.trades import read_trades
@@ -48,9 +41,6 @@ from pp_p2p.operation.powerflow import Certificate, certify, label_proof
 from pp_p2p.operation.provenance import provenance
 from pp_p2p.results import input_hash, label
 from pp_p2p.solve.report import DEFAULT_CONFIG, SolverConfig
-
-GAIN_TOLERANCE: Final = 1e-6
-"""A gain below this share of all cost is the solver's noise: no trade is published."""
 
 Clearing = Callable[..., Day]
 """Solves a day: ``(trading=, without=, operator_weight=)``, as `pp_p2p.market.clearing.build`."""
@@ -172,23 +162,15 @@ def trade_day(
     clear = central if scheme is None else DistributedDays(data, physics, scheme, solver).solve
     alone, alone_proof, weight = _stand_alone(net, data, physics, clear)
     together = clear(trading=True, operator_weight=weight)
-    gain = _gain(data, alone, together)
-    error = alone.unproved + together.unproved
-    noise = GAIN_TOLERANCE * max(float(np.abs(alone.cost).sum()), 1.0)
-    if scheme is not None:
-        noise += error
-    traded = gain > noise
-    day = together if traded else dataclasses.replace(alone, report=together.report)
-    marginal = None
-    if traded and mechanism.bargaining_power == "marginal":
-        marginal = gain - _gains_without(data, clear, alone, weight)
-    power = bargaining_powers(data, day.trades_mwh, marginal)
-    money = settle(data, day.trades_mwh, alone.cost - day.cost, power, worth_of(day, data))
-    worse = worse_off(data, alone.cost - day.cost, money, noise)
-    if len(worse):
-        day = dataclasses.replace(alone, report=together.report)
-        money = settle(data, day.trades_mwh, alone.cost - day.cost, power, worth_of(day, data))
-    word = verdict(float(together.trades_mwh.sum()), gain, noise, worse)
+    bargain = strike(
+        data,
+        alone,
+        together,
+        lambda: _gains_without(data, clear, alone, weight),
+        refused=dataclasses.replace(alone, report=together.report),
+        bounds_apart=scheme is not None,
+    )
+    day, money = bargain.day, bargain.money
     ds = label_operation(day.model, data, physics).merge(label_prices(together, data))
     ds = ds.merge(label_money(data, day, alone.cost, money)).merge(label_pairs(data, day, money))
     proof = _certify(net, data, physics, day)
@@ -214,16 +196,11 @@ def trade_day(
         "bound_eur": together.report.bound - added_value(together.model),
         "objective_added_eur": added_value(together.model),
         "tightening": options["tightening"],
-        "gain_eur": gain,
-        "gain_tolerance_eur": noise,
-        "gain_error_eur": error,
-        "split": split_quality(gain, error, agreed=word == "agreed"),
-        "trade": word,
         "status_alone": alone.report.status.value,
         "relaxation_alone": "exact" if alone_proof.exact else "inexact",
         "relaxation_gap_alone": alone_proof.relaxation_gap,
         "operator_weight": weight,
-        "bargaining_groups": int(money.group.max(initial=-1)) + 1,
+        **bargain.attrs(),
     }
     if scheme is not None:
         ds = ds.merge(label_residuals(together))
@@ -320,19 +297,13 @@ def _certify(net: Any, data: ClearingData, physics: Formulation, day: Day) -> Ce
     )
 
 
-def _gain(data: ClearingData, alone: Day, together: Day) -> float:
-    """Return what all who bargain gain together, EUR."""
-    saved = alone.cost - together.cost
-    return float(saved.sum() if data.mechanism.operator == "inside" else saved[:-1].sum())
-
-
 def _gains_without(data: ClearingData, clear: Clearing, alone: Day, weight: float) -> Array:
     """Return the gain of all others where one participant stays out of the trades."""
     days = [
         clear(trading=True, without=k, operator_weight=weight)
         for k in range(len(data.participants))
     ]
-    return np.array([_gain(data, alone, day) for day in days])
+    return np.array([gain_of(data, alone.cost, day.cost) for day in days])
 
 
 def _require_duals(mechanism: NashBargaining, physics: Formulation) -> None:
