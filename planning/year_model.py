@@ -50,7 +50,7 @@ from pp_p2p.network.devices import (
 )
 from pp_p2p.network.formulation import Formulation
 from pp_p2p.network.grid import GridData
-from pp_p2p.network.nodes import VM_CEILING_PU, VM_FLOOR_PU
+from pp_p2p.network.nodes import VM_CEILING_PU, VM_FLOOR_PU, SourceLimits
 from pp_p2p.network.portfolio import Portfolio
 from pp_p2p.network.power_base import power_base_mva
 from pp_p2p.network.soft_open_point import sop_block
@@ -238,6 +238,7 @@ def without_investment(data: ExpansionData) -> ExpansionData:
         grid,
         vm_min=np.full(grid.n_nodes, VM_FLOOR_PU),
         vm_max=np.full(grid.n_nodes, VM_CEILING_PU),
+        source_limits=SourceLimits.none(len(grid.source_node)),
         tree=dataclasses.replace(grid.tree, i_max=np.full(grid.n_branches, np.inf)),
     )
     none = np.zeros_like(data.candidates.max_units)

@@ -34,8 +34,10 @@ def feeder() -> Any:
 
 @pytest.fixture
 def case33() -> Any:
-    """The 33-bus feeder of Baran and Wu."""
-    return pn.case33bw()
+    """The 33-bus feeder of Baran and Wu, which may feed back: MATPOWER's case forbids it."""
+    net = pn.case33bw()
+    net.ext_grid["min_p_mw"] = np.nan
+    return net
 
 
 @pytest.fixture

@@ -243,6 +243,7 @@ class _Limits:
     voltage: Array
     current: Array
     flow: Array
+    source: Array
 
     @classmethod
     def of(cls, problem: CompiledProblem, positions: Positions, network: Any) -> _Limits:
@@ -253,15 +254,22 @@ class _Limits:
             voltage=v[(v != ABSENT) & (problem.lower[v] < problem.upper[v])],
             current=none if squared is None else positions.columns(squared),
             flow=none if polygon is None else positions.rows(polygon),
+            source=np.concatenate(
+                [positions.rows(network.source_limit_p), positions.rows(network.source_limit_q)]
+            ),
         )
 
     def drawn_in(self, problem: CompiledProblem, margin: float) -> CompiledProblem:
-        """Return `problem` with squared voltages drawn in by `margin`, the rest by its part."""
+        """Return `problem` with limits drawn in by `margin`.
+
+        Squared voltages and external grids by itself, currents by that part of them.
+        """
         vectors = Vectors.of(problem)
         vectors.lower[self.voltage] += margin
         vectors.upper[self.voltage] -= margin
         vectors.upper[self.current] *= 1.0 - margin
         vectors.row_upper[self.flow] -= margin * np.abs(vectors.row_upper[self.flow])
+        vectors.row_upper[self.source] -= margin
         return vectors.put_into(problem)
 
 

@@ -20,6 +20,7 @@ from pp_p2p.market.congestion import Capacity
 from pp_p2p.network.branches import Array
 from pp_p2p.network.formulation import FORMULATIONS
 from pp_p2p.network.limits import solve_or_explain
+from pp_p2p.network.nodes import SourceLimits
 from pp_p2p.network.solution import FlowSolution, read_flows
 from pp_p2p.solve.report import SolverConfig, SolveReport
 
@@ -148,6 +149,7 @@ def _without_network(data: ClearingData) -> ClearingData:
         vm_min=np.zeros_like(grid.vm_min),
         vm_max=np.full_like(grid.vm_max, VM_CEILING),
         y_shunt=1j * grid.y_shunt.imag,
+        source_limits=SourceLimits.none(len(grid.source_node)),
         tree=dataclasses.replace(grid.tree, i_max=np.full_like(grid.tree.i_max, np.inf)),
     )
     still = np.zeros_like(g.q_min)

@@ -16,6 +16,7 @@ from pp_p2p.elements.tables import frame
 from pp_p2p.network.branches import Array, Branches
 from pp_p2p.network.nodes import (
     Nodes,
+    SourceLimits,
     Sources,
     closed_branches,
     dangling_shunts,
@@ -49,6 +50,8 @@ class GridData:
         Shunt admittance: shunts, line charging, no-load losses.
     source_node, source_vm, source_ext_grid : (source,)
         Nodes with fixed voltage, that voltage (p.u.) and the row of ``net.ext_grid``.
+    source_limits : SourceLimits
+        What these may feed in.
     branches : Branches
         Elements that carry current, before parallel ones are merged.
     branch_of : (element,) of int
@@ -74,6 +77,7 @@ class GridData:
     source_node: Array
     source_vm: Array
     source_ext_grid: Array
+    source_limits: SourceLimits
     branches: Branches
     branch_of: Array
     share: Array
@@ -128,7 +132,7 @@ class GridData:
         nodes = Nodes.energised(net, group, live)
         live = live.take(nodes.has(live.from_bus) & nodes.has(live.to_bus))
         y_shunt = shunts(net, nodes, s_base) + dangling_shunts(dangling, nodes)
-        sources = Sources.of(net, nodes)
+        sources = Sources.of(net, nodes, s_base)
         forming = frame(net, "sop_terminal").loc[nodes.forming]
         roots = np.concatenate([sources.node, nodes.of(forming.bus.to_numpy())])
         merged = merge_parallel(live, nodes.of(live.from_bus), nodes.of(live.to_bus))
@@ -147,6 +151,7 @@ class GridData:
             source_node=sources.node,
             source_vm=sources.vm,
             source_ext_grid=sources.ext_grid,
+            source_limits=sources.limits,
             forming_node=nodes.of(forming.bus.to_numpy()),
             forming_vm=forming.vm_pu.to_numpy(float),
             forming_terminal=nodes.forming,

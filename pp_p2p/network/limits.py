@@ -1,8 +1,8 @@
 """Why a problem has no solution, in the words of a network planner.
 
 Limits are let go in three rounds, and the first round that leaves a feasible point names what is
-broken there: the voltages and currents of the network; those and the ratings of devices and
-accounts; those and the balances of the buses, that is, the load flow itself.
+broken there: voltages, currents and external grids of the network; those and the ratings of
+devices and accounts; those and the balances of the buses, that is, the load flow itself.
 """
 
 from __future__ import annotations
@@ -239,7 +239,23 @@ def _network_limits(
     def currents(worst: list[_Place]) -> str:
         return _say_currents(worst, grid, line)
 
+    def supplied(power: str, unit: str) -> Callable[[list[_Place]], str]:
+        def say(worst: list[_Place]) -> str:
+            named = [
+                f"ext_grid {grid.source_ext_grid[k]} by about {amount * grid.s_base_mva:.2g} "
+                f"{unit} ({line.label(step)})"
+                for k, step, _, amount in worst[:NAMED]
+            ]
+            return (
+                f"the limits of {len(worst)} external grids cannot hold: {', '.join(named)}; "
+                f"widen ext_grid.min_{power} / max_{power} (NaN is no limit)"
+            )
+
+        return say
+
     return [
+        _Group(0, _places(network.source_limit_p, rows), True, supplied("p_mw", "MW")),
+        _Group(0, _places(network.source_limit_q, rows), True, supplied("q_mvar", "Mvar")),
         _Group(0, _places(network.v, columns), False, voltages),
         _Group(0, _places(getattr(network, "v_hat", None), columns), False, lossless),
         _Group(0, _places(getattr(network, "l", None), columns), False, currents),

@@ -72,10 +72,11 @@ def native_findings(net: Any) -> Iterator[Finding]:
     trafo = _in_service(net, "trafo")
     too_small = trafo.index[trafo.vk_percent < trafo.vkr_percent]
     yield from _finding("trafo", "vk_percent", too_small, "is below vkr_percent")
-    if {"min_vm_pu", "max_vm_pu"} <= set(net.bus):
-        bus = _in_service(net, "bus")
-        crossed = bus.index[bus.min_vm_pu.astype(float) > bus.max_vm_pu.astype(float)]
-        yield from _finding("bus", "min_vm_pu", crossed, "is above max_vm_pu")
+    for table, limited in (("bus", "vm_pu"), ("ext_grid", "p_mw"), ("ext_grid", "q_mvar")):
+        low, high = f"min_{limited}", f"max_{limited}"
+        if {low, high} <= set(net[table]):
+            least, most = (_numbers(net, table, column) for column in (low, high))
+            yield from _finding(table, low, least.index[least > most], f"is above {high}")
 
 
 def _dangling(net: Any) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from pp_p2p.elements.terminals import forming_terminals
 from pp_p2p.errors import Finding, UnsupportedFeature
@@ -144,16 +145,44 @@ def shunts(net: Any, nodes: Nodes, s_base: float) -> Array:
     return y
 
 
+@dataclass(frozen=True, kw_only=True)
+class SourceLimits:
+    """Least and most power (source,), p.u., that external grids feed in; infinite is none."""
+
+    p_min: Array
+    p_max: Array
+    q_min: Array
+    q_max: Array
+
+    @classmethod
+    def none(cls, n: int) -> SourceLimits:
+        """Return those of `n` sources without limits."""
+        most = np.full(n, np.inf)
+        return cls(p_min=-most, p_max=most, q_min=-most, q_max=most)
+
+    def excess(self, p: Array, q: Array) -> Array:
+        """Return by how much `p` and `q` (..., source), p.u., lie outside."""
+        over = (
+            np.maximum(self.p_min - p, p - self.p_max),
+            np.maximum(self.q_min - q, q - self.q_max),
+        )
+        return np.asarray(np.maximum(np.maximum(*over), 0.0))
+
+
 @dataclass(frozen=True)
 class Sources:
-    """Nodes (source,) that an external grid holds at `vm` (p.u.), and the row of ``ext_grid``."""
+    """Nodes (source,) that an external grid holds at `vm` (p.u.), and the row of ``ext_grid``.
+
+    `limits` are those of all rows at a node together.
+    """
 
     node: Array
     vm: Array
     ext_grid: Array
+    limits: SourceLimits
 
     @classmethod
-    def of(cls, net: Any, nodes: Nodes) -> Sources:
+    def of(cls, net: Any, nodes: Nodes, s_base: float) -> Sources:
         """Read the external grids in service, one per node.
 
         Raises
@@ -189,7 +218,25 @@ class Sources:
                     ),
                 )
         first = np.sort(first)
-        return cls(node[first], vm[first], ext.index.to_numpy()[first])
+        limits = _source_limits(ext, node, node[first], s_base)
+        return cls(node[first], vm[first], ext.index.to_numpy()[first], limits)
+
+
+def _source_limits(ext: pd.DataFrame, node: Array, sources: Array, s_base: float) -> SourceLimits:
+    """Return the sum of the limits of the rows `ext`, at `node` (row,), of each of `sources`."""
+
+    def total(column: str, none: float) -> Array:
+        each = np.full(len(ext), none)
+        if column in ext:
+            each = ext[column].astype(float).fillna(none).to_numpy(float) / s_base
+        return np.array([each[node == k].sum() for k in sources.tolist()], dtype=float)
+
+    return SourceLimits(
+        p_min=total("min_p_mw", -np.inf),
+        p_max=total("max_p_mw", np.inf),
+        q_min=total("min_q_mvar", -np.inf),
+        q_max=total("max_q_mvar", np.inf),
+    )
 
 
 def voltage_limits(net: Any, nodes: Nodes) -> tuple[Array, Array]:

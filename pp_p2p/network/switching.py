@@ -20,6 +20,7 @@ from pp_p2p.network.branches import Array, Branches, dangling_admittance
 from pp_p2p.network.grid import GridData
 from pp_p2p.network.nodes import (
     Nodes,
+    SourceLimits,
     Sources,
     closed_branches,
     dangling_shunts,
@@ -55,6 +56,8 @@ class SwitchGraph:
         Shunts that are there in every configuration.
     root, root_vm, root_ext_grid : (root,)
         Nodes with fixed voltage, that voltage, and the row of ``net.ext_grid``.
+    root_limits : SourceLimits
+        What these may feed in.
     tail, head : (edge,) of int
     z : (edge,) of complex
         Series impedance.
@@ -82,6 +85,7 @@ class SwitchGraph:
     root: Array
     root_vm: Array
     root_ext_grid: Array
+    root_limits: SourceLimits
     tail: Array
     head: Array
     z: Array
@@ -163,6 +167,7 @@ class SwitchGraph:
             source_node=self.root,
             source_vm=self.root_vm,
             source_ext_grid=self.root_ext_grid,
+            source_limits=self.root_limits,
             branches=edges,
             branch_of=order,
             share=ones.astype(complex),
@@ -202,7 +207,7 @@ class SwitchGraph:
         live = live.take(nodes.has(live.from_bus) & nodes.has(live.to_bus))
         raise_if_any(_unfed(net, nodes))
         y_node = shunts(net, nodes, s_base) + dangling_shunts(dangling, nodes)
-        sources = Sources.of(everything, nodes)
+        sources = Sources.of(everything, nodes, s_base)
         movable = _movable(live, lines, switches)
         edges = _edges(live, movable, nodes)
         closed = _closed_now(net, edges)
@@ -221,6 +226,7 @@ class SwitchGraph:
             root=sources.node,
             root_vm=sources.vm,
             root_ext_grid=sources.ext_grid,
+            root_limits=sources.limits,
             tail=ends[0],
             head=ends[1],
             z=edges.z,

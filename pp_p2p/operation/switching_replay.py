@@ -25,6 +25,9 @@ from pp_p2p.network.tree_flow import shape_of
 VM_SLACK: Final = 1e-6
 """Voltages outside their limits by less (p.u.) count as within."""
 
+SOURCE_SLACK: Final = 1e-6
+"""Power of an external grid outside its limits by less (p.u.) counts as within."""
+
 LOADING_SLACK: Final = 1e-4
 """Loading beyond its limit by less (%) counts as within."""
 
@@ -36,7 +39,8 @@ MOST_ORDERS: Final = 200
 class State:
     """A network state that pandapower solved: `vm` (bus,), loadings, exchange and losses, SI.
 
-    `excess` is by how much limits are broken: p.u. of voltage and loading / 100 %, summed.
+    `excess` is by how much limits are broken: p.u. of voltage and of external grids' power, and
+    loading / 100 %, summed.
     """
 
     vm: Array
@@ -74,6 +78,10 @@ class SwitchingBench:
         self.vm_min, self.vm_max = graph.vm_min[nodes].copy(), graph.vm_max[nodes].copy()
         at_root = np.isin(nodes, graph.root)
         self.vm_min[at_root], self.vm_max[at_root] = 0.0, np.inf
+        feeds = np.array([graph.bus_node.get(int(bus), -1) for bus in net.ext_grid.bus])
+        feeds[~net.ext_grid.in_service.to_numpy(bool)] = -1
+        self.ext_grids = net.ext_grid.index[feeds >= 0]
+        self.rows_of_root = (graph.root[:, None] == feeds[feeds >= 0]).astype(float)
         self.is_set: Array | None = None
         self.line_limit = _limits(self.net.line, "max_i_ka")
         self.trafo_limit = _limits(self.net.trafo, "sn_mva")
@@ -95,22 +103,27 @@ class SwitchingBench:
         vm = net.res_bus.vm_pu.loc[self.buses].to_numpy(float)
         line = np.nan_to_num(net.res_line.loading_percent.to_numpy(float))
         trafo = np.nan_to_num(net.res_trafo.loading_percent.to_numpy(float))
-        supplied = net.res_ext_grid.loc[self.graph.root_ext_grid]
-        p_source = supplied.p_mw.to_numpy(float)
+        p_source, q_source = (
+            self.rows_of_root @ net.res_ext_grid.loc[self.ext_grids, name].to_numpy(float)
+            for name in ("p_mw", "q_mvar")
+        )
         if np.isnan(vm).any():  # a bus without supply
             return None
         low = np.maximum(self.vm_min - vm - VM_SLACK, 0.0).sum()
         high = np.maximum(vm - self.vm_max - VM_SLACK, 0.0).sum()
         over = np.maximum(line - self.line_limit - LOADING_SLACK, 0.0).sum()
         over += np.maximum(trafo - self.trafo_limit - LOADING_SLACK, 0.0).sum()
+        base = self.graph.s_base_mva
+        beyond = self.graph.root_limits.excess(p_source / base, q_source / base)
+        outside = np.maximum(beyond - SOURCE_SLACK, 0.0).sum()
         return State(
             vm=vm,
             line_loading=line,
             trafo_loading=trafo,
             p_source=p_source,
-            q_source=supplied.q_mvar.to_numpy(float),
+            q_source=q_source,
             loss_mw=float(net.res_ext_grid.p_mw.sum() - power.real.sum()),
-            excess=float(low + high + over / 100.0),
+            excess=float(low + high + over / 100.0 + outside),
         )
 
     def _set(self, closed: Array) -> None:

@@ -80,6 +80,7 @@ def _unlimit(net: Any) -> Any:
     net.bus[["min_vm_pu", "max_vm_pu"]] = [0.5, 1.5]
     net.line["max_loading_percent"] = 1e6
     net.trafo["max_loading_percent"] = 1e6
+    net.ext_grid = net.ext_grid.drop(columns=[c for c in net.ext_grid if c[:4] in ("min_", "max_")])
     return net
 
 
