@@ -25,6 +25,7 @@ HEAD = 17
 def weak_feeder(limit_mva: float | None = 0.8, steps: int = 8) -> tuple[Any, xr.Dataset]:
     """Return the feeder with its participants, and some steps of their day."""
     net = pn.case33bw()
+    net.ext_grid["min_p_mw"] = np.nan  # the case may not feed back into the grid
     net.bus["min_vm_pu"], net.bus["max_vm_pu"] = 0.9, 1.06
     hours = np.arange(steps) * 24.0 / steps
     sun = np.clip(np.sin((hours - 6.0) / 12.0 * np.pi), 0.0, None)

@@ -33,6 +33,7 @@ RATED_KA = {16: 0.02, 20: 0.012, 31: 0.03}
 def feeder() -> tuple[Any, xr.Dataset]:
     """Return the feeder with its microgrids, and a sunny day."""
     net = pn.case33bw()
+    net.ext_grid["min_p_mw"] = np.nan  # the case may not feed back into the grid
     net.poly_cost = net.poly_cost.iloc[0:0]
     net.bus["min_vm_pu"], net.bus["max_vm_pu"] = 0.9, 1.01
     net.line["max_i_ka"] = 0.25

@@ -27,6 +27,7 @@ LINE_2_3 = 1
 def feeder() -> tuple[Any, dict[str, list[int]]]:
     """Return the feeder with the areas, and the rows of their generators."""
     net = pn.case33bw()
+    net.ext_grid["min_p_mw"] = np.nan  # the case may not feed back into the grid
     net.load["in_service"] = False  # the areas alone, as in the paper
     net.poly_cost = net.poly_cost.iloc[0:0]
     rows: dict[str, list[int]] = {"pv": [], "wind": [], "load": []}

@@ -68,6 +68,12 @@ class Network(Section):
     line_max_i_ka: Positive | None = Field(
         default=None, description="thermal limit of every line, for nets that have none"
     )
+    max_import_mw: NonNegative | None = Field(
+        default=None, description="replaces what each external grid of the net supplies at most"
+    )
+    max_export_mw: NonNegative | None = Field(
+        default=None, description="replaces what each external grid of the net takes back at most"
+    )
     load_growth_percent: Annotated[float, Field(gt=-100)] = Field(
         default=0.0, description="every load is multiplied by 1 + this / 100"
     )

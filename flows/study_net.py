@@ -61,6 +61,10 @@ def _limit(net: Any, study: Study) -> None:
             net.bus[column] = limit
     if network.line_max_i_ka is not None:
         net.line["max_i_ka"] = network.line_max_i_ka
+    if network.max_import_mw is not None:
+        net.ext_grid["max_p_mw"] = network.max_import_mw
+    if network.max_export_mw is not None:
+        net.ext_grid["min_p_mw"] = -network.max_export_mw
 
 
 def _set_reliability(net: Any, study: Study) -> None:

@@ -64,6 +64,8 @@ NAMED: Final = 5
 class CongestionManagement:
     """How the operator limits sales where the network is congested.
 
+    Limits of voltages, lines and transformers count, those of external grids do not.
+
     Parameters
     ----------
     rule : {"pro_rata", "price_priority", "least_violation", "watch"}

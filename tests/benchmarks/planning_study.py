@@ -31,6 +31,7 @@ TIES = (32, 33, 34, 35, 36)
 def feeder() -> Any:
     """Return the net with candidates: 36 integers."""
     net = pn.case33bw()
+    net.ext_grid["min_p_mw"] = np.nan  # the case may not feed back into the grid
     net.poly_cost = net.poly_cost.iloc[:0]
     net.line["max_i_ka"] = 0.30
     p2p.set_line_reliability(

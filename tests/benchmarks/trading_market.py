@@ -26,6 +26,7 @@ def trading_market(
     """
     rng = np.random.default_rng(seed)
     net = pn.case33bw()
+    net.ext_grid["min_p_mw"] = np.nan  # the case may not feed back into the grid
     net.poly_cost = net.poly_cost.iloc[:0]
     net.load = net.load.iloc[:0]
     n = participants

@@ -122,6 +122,7 @@ def _crowd(n: int, hours: int = 24, *, seed: int = 1, limit: bool = True) -> tup
     rng = np.random.default_rng(seed)
     net = pn.case33bw()
     net.bus["min_vm_pu"], net.bus["max_vm_pu"] = 0.9, 1.1
+    net.ext_grid["min_p_mw"] = np.nan  # MATPOWER's case may not feed back
     net.load[["p_mw", "q_mvar"]] *= 0.5
     hour = np.arange(hours) * 24.0 / hours
     daily = 0.7 + 0.3 * np.sin((hour - 9.0) / 24.0 * 2 * np.pi)
