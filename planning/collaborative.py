@@ -25,7 +25,7 @@ import xarray as xr
 from planning.fault_graph import Isolators
 from planning.joint_case import JointCase
 from planning.joint_data import JointData
-from planning.joint_options import Algorithm, JointIslands, joint_findings
+from planning.joint_options import Algorithm, JointIslands, OwnLimit, joint_findings, own_limits
 from planning.joint_own import Lower
 from planning.joint_powers import Powers, require_powers, share_gain
 from planning.joint_problem import JointProblem
@@ -56,6 +56,8 @@ def plan_together(
     saifi_limit_per_year: float = np.inf,
     asai_limit_percent: float = 0.0,
     value_of_lost_load_eur_per_mwh: float = 0.0,
+    budget_eur: OwnLimit = np.inf,
+    max_sites: OwnLimit = np.inf,
     islands: JointIslands = "reserve",
     isolators: Isolators = "every_branch",
     starts: Sequence[Start] = STARTS,
@@ -97,6 +99,9 @@ def plan_together(
         As in `planning.plan_network`; energy not served is the operator's.
     eens_limit_mwh_per_year, saidi_limit_h_per_year, saifi_limit_per_year, asai_limit_percent
         As there: the operator's duty, together and alone.
+    budget_eur, max_sites : float or mapping
+        Most that an investor may invest, EUR, and candidates of which it may build something,
+        together and alone: of the operator, or account -> limit (-1 is the operator).
     islands : {"none", "reserve"}
         As there.
     starts : sequence of {"stand_alone", "relaxed", "fee_free", "over_sized"}
@@ -160,6 +165,7 @@ def plan_together(
         "algorithm": algorithm,
         "benchmark": benchmark,
     }
+    own = {"budget_eur": budget_eur, "max_sites": max_sites}
     limits: dict[str, Any] = {
         "eens_limit_mwh_per_year": eens_limit_mwh_per_year,
         "saidi_limit_h_per_year": saidi_limit_h_per_year,
@@ -168,7 +174,8 @@ def plan_together(
         "value_of_lost_load_eur_per_mwh": value_of_lost_load_eur_per_mwh,
         "islands": islands,
     }
-    raise_if_any(joint_findings(options, limits, interest_rate_percent, days))
+    raise_if_any(joint_findings(options | own, limits, interest_rate_percent, days))
+    limited = own_limits(**own)
     physics = get_formulation(formulation)
     require_cone(tightening, physics)
     data = JointData.from_net(
@@ -178,6 +185,7 @@ def plan_together(
         fee_eur_per_mwh=network_fee_eur_per_mwh,
         interest_rate=interest_rate_percent / 100.0,
         isolators=isolators,
+        own_limits=limited,
         tightening=tightening,
         **limits,
     )
@@ -189,6 +197,7 @@ def plan_together(
         "investors": list(data.investors),
         "interest_rate_percent": interest_rate_percent,
         "isolators": isolators,
+        "own_limits": {str(k): dataclasses.asdict(most) for k, most in limited.items()},
         "formulation": formulation,
         "tightening": dataclasses.asdict(tightening),
     }

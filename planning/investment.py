@@ -22,9 +22,13 @@ import pyomo.environ as pyo
 from planning.candidate_input import ENERGY, GENERATION
 from planning.candidates import Candidates
 from pp_p2p.network.algebra import linear
+from pp_p2p.network.branches import Array
 
 MONEY_SCALE: Final = 1e3
 """EUR per unit of the model's objective: keeps it near 1 for the solvers."""
+
+SAME_MONEY: Final = 1e-9
+"""Part of a budget by which rounding may exceed it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +48,13 @@ class InvestmentLimits:
     budget_eur: float = np.inf
     max_sites: float = np.inf
     max_penetration_percent: float = np.inf
+
+    def allow(self, c: Candidates, units: Array) -> bool:
+        """Tell whether whole `units` (candidate,) keep the budget and the number of sites."""
+        stands = units > 0
+        spent = float(c.capex_eur @ units + c.fixed_capex_eur @ stands)
+        sites = int((stands & (c.technology != ENERGY)).sum())
+        return spent <= self.budget_eur * (1 + SAME_MONEY) and sites <= self.max_sites
 
 
 def declare_linking(m: Any, variables: Any) -> None:
@@ -107,7 +118,8 @@ def annuities(c: Candidates, units: Mapping[int, Any], sites: Mapping[int, Any])
 
 def _priced(unit: Any, site: Any, units: Mapping[int, Any], sites: Mapping[int, Any]) -> Any:
     fixed = [k for k in sites if site[k] > 0]
-    coefs = [*(unit / MONEY_SCALE).tolist(), *(float(site[k]) / MONEY_SCALE for k in fixed)]
+    priced = [*(unit[k] for k in units), *(site[k] for k in fixed)]
+    coefs = [float(eur) / MONEY_SCALE for eur in priced]
     return linear(coefs, [*units.values(), *(sites[k] for k in fixed)])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Self
@@ -13,6 +13,7 @@ import xarray as xr
 
 from planning.candidates import Candidates
 from planning.fault_graph import Isolators
+from planning.investment import InvestmentLimits
 from planning.year_model import ExpansionData
 from pp_p2p.elements.schema import NONE
 from pp_p2p.elements.tables import frame
@@ -30,7 +31,8 @@ class JointData:
     """Data of a joint plan, per unit where it is electrical.
 
     `participants` (participant,) are rows of ``net.participant``; limits (participant,) are p.u.,
-    ``inf`` where there is none. `investors` are the accounts that may build.
+    ``inf`` where there is none. `investors` are the accounts that may build, each within its own
+    limits, if any, of `own_limits`.
     """
 
     year: ExpansionData
@@ -41,6 +43,7 @@ class JointData:
     max_trade: Array
     power: Array
     fee_eur_per_mwh: float
+    own_limits: Mapping[int, InvestmentLimits] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def from_net(
@@ -52,6 +55,7 @@ class JointData:
         fee_eur_per_mwh: float,
         interest_rate: float,
         isolators: Isolators = "every_branch",
+        own_limits: Mapping[int, InvestmentLimits] | None = None,
         **limits: Any,
     ) -> Self:
         """Read net, candidates and typical days.
@@ -80,7 +84,8 @@ class JointData:
         rows = frame(net, "participant")
         rows = rows[rows.in_service.to_numpy(bool)].sort_index()
         known = rows.index.to_numpy(np.int64)
-        raise_if_any(_findings(year, known, investors))
+        own_limits = {} if own_limits is None else own_limits
+        raise_if_any(_findings(year, known, investors, own_limits))
         _refuse_links(year.portfolio)
         _refuse_sizes(year.candidates)
         chosen = {int(o) for o in year.candidates.owner} if investors is None else set(investors)
@@ -103,6 +108,7 @@ class JointData:
             max_trade=limit("max_trade_mw"),
             power=rows.bargaining_power.to_numpy(float),
             fee_eur_per_mwh=fee_eur_per_mwh,
+            own_limits=own_limits,
         )
 
     @property
@@ -123,6 +129,16 @@ class JointData:
     def candidates_of(self, account: int) -> Array:
         """Return the positions of the candidates that `account` owns."""
         return np.flatnonzero(self.year.candidates.owner == account)
+
+    def limited(self, units: Array) -> Array:
+        """Return `units` (candidate,), of each investor its last ones less, as its limits ask."""
+        kept, c = units.copy(), self.year.candidates
+        for account, limits in self.own_limits.items():
+            mine = self.candidates_of(account)
+            for k in mine[::-1].tolist():
+                while kept[k] > 0 and not limits.allow(c, np.where(c.owner == account, kept, 0)):
+                    kept[k] -= 1
+        return kept
 
     def portfolio_of(self, account: int) -> Portfolio:
         """Return what exists and `account` owns; soft open points are the operator's."""
@@ -191,7 +207,10 @@ def _refuse_sizes(c: Candidates) -> None:
 
 
 def _findings(
-    year: ExpansionData, participants: Array, investors: Sequence[int] | None
+    year: ExpansionData,
+    participants: Array,
+    investors: Sequence[int] | None,
+    limited: Iterable[int],
 ) -> list[Finding]:
     owners = year.candidates.owner
     found = []
@@ -235,11 +254,13 @@ def _findings(
         )
     wanted = [] if investors is None else list(investors)
     accounts = [*participants.tolist(), OPERATOR]
-    unknown = [k for k in wanted if k not in accounts]
-    if unknown:
+    for table, named in (("investors", wanted), ("budget_eur, max_sites", limited)):
+        unknown = [k for k in named if k not in accounts]
+        if not unknown:
+            continue
         found.append(
             Finding(
-                table="investors",
+                table=table,
                 rows=tuple(unknown),
                 rule="is not a participant in service",
                 mend="use rows of net.participant, and -1 for the operator",

@@ -11,6 +11,7 @@ all typical days, and N_t h the hours of a year that a step stands for,
     sum_a e_at = 0, limits of trades                                 (pp_p2p.market.trades) (5)
     fee_a = sum_t N_t h phi |e_at| / 2                                                      (6)
     EENS(z) <= limit; the operator pays for energy not served        (planning.reliability) (7)
+    investments and sites of an account within its own limits        (planning.investment)  (8)
 
 (2) holds for participants; (3) leaves to the operator the load of others and all losses. The
 structure is that of a trading day (`pp_p2p.market.clearing`), with investments. Costs are in units
@@ -24,7 +25,7 @@ from typing import Any
 import numpy as np
 import pyomo.environ as pyo
 
-from planning.investment import MONEY_SCALE, add_units
+from planning.investment import MONEY_SCALE, add_investment_limits, add_units
 from planning.joint_accounts import (
     Terms,
     account_cost,
@@ -43,7 +44,7 @@ from pp_p2p.network.tightening import added_losses
 
 
 def build_joint(data: JointData, formulation: Formulation) -> Any:
-    """Return the model of (1)-(7): least cost of all accounts, each of which is in ``m.cost``."""
+    """Return the model of (1)-(8): least cost of all accounts, each of which is in ``m.cost``."""
     m = _model(data, "plan_together")
     year, n = data.year, len(data.participants)
     m.injection = _injection(data)
@@ -75,7 +76,7 @@ def build_joint(data: JointData, formulation: Formulation) -> Any:
 
 
 def build_participant(data: JointData, formulation: Formulation, a: int) -> Any:
-    """Return one participant's own plan (1), (2): no network, all others as they are.
+    """Return one participant's own plan (1), (2), (8): no network, all others as they are.
 
     ``traded`` is what it buys net from peers, ``bought`` less ``sold``: whoever solves the model
     says within which bounds, and at what price.
@@ -118,7 +119,13 @@ def _model(data: JointData, name: str) -> Any:
     c, line = data.year.candidates, data.year.line
     m.TIME = pyo.RangeSet(0, line.n_steps - 1)
     m.ACCOUNT = pyo.RangeSet(0, len(data.accounts) - 1)
-    add_units(m, c)
+    counted = any(np.isfinite(limits.max_sites) for limits in data.own_limits.values())
+    units, sites = add_units(m, c, sites=counted)
+    m.own_limits = pyo.Block(list(data.own_limits), concrete=True)  # (8)
+    for account, limits in data.own_limits.items():
+        mine = data.candidates_of(account).tolist()
+        theirs = ({k: of[k] for k in mine} for of in (units, sites))
+        add_investment_limits(m.own_limits[account], c, *theirs, limits, np.inf)
     return m
 
 

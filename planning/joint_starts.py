@@ -88,18 +88,25 @@ def _first_plan(start: Start, data: JointData, upper: Upper, alone: Point) -> Pl
         return alone.plan
     if start == "over_sized":
         units = np.where(np.isin(c.technology, GENERATION), c.max_units, alone.units)
-        return tuple(int(n) for n in np.round(units))
+        return _whole(data.limited(np.round(units)))
     if start == "relaxed" or data.fee_eur_per_mwh == 0.0:
         return _rounded(upper.relaxed().units, upper)
     return _rounded(upper.relaxed_without_fee().units, upper)
 
 
 def _rounded(units: Any, upper: Upper) -> Plan:
-    """Return units rounded to the nearest integers, or up where that has no operation."""
-    near = tuple(int(n) for n in np.round(units))
+    """Return units rounded to the nearest integers, or up where that has no operation.
+
+    Within the limits of each investor, in either case.
+    """
+    near = _whole(upper.data.limited(np.round(units)))
     if np.isfinite(upper.cost(near)):
         return near
-    return tuple(int(n) for n in np.ceil(np.asarray(units) - 1e-6))
+    return _whole(upper.data.limited(np.ceil(np.asarray(units) - 1e-6)))
+
+
+def _whole(units: Any) -> Plan:
+    return tuple(int(n) for n in units)
 
 
 def trust_regions(data: JointData, trust_region_mw: Sequence[float] | None) -> list[float]:

@@ -129,6 +129,63 @@ def test_the_stand_alone_start_gets_stuck_and_trades_that_move_free_it(two: Toy)
     assert int(freed["move_accepted"].sum()) > 1
 
 
+def _spent(toy: Toy, plan: tuple[int, ...], account: int) -> tuple[float, int]:
+    """Return what `account` invests, and at how many sites."""
+    c = toy[0].candidate
+    mine = (c.participant == account).to_numpy()
+    units = np.array(plan)[mine]
+    fixed = c.fixed_capex_eur.to_numpy()[mine] @ (units > 0)
+    return float(c.capex_eur_per_unit.to_numpy()[mine] @ units + fixed), int((units > 0).sum())
+
+
+@pytest.mark.parametrize(
+    ("budget", "sites"),
+    [({0: 1.5e6}, {}), ({0: 8e5, 1: 2e5}, {}), ({}, {-1: 0, 1: 1}), ({1: 2e5}, {-1: 0.0})],
+)
+def test_each_investor_keeps_its_own_limits(
+    three: Toy, budget: dict[int, float], sites: dict[int, float]
+) -> None:
+    """The best of all plans within the limits, from some start; alone they hold, too."""
+    create_candidate(three[0], 3, technology="pv", participant=1, unit_p_mw=0.3, max_units=2,
+                     capex_eur_per_unit=1e5, fixed_capex_eur=5e4)  # fmt: skip
+
+    def within(plan: tuple[int, ...]) -> bool:
+        spent = {a: _spent(three, plan, a) for a in (-1, 0, 1, 2)}
+        return all(spent[a][0] <= most for a, most in budget.items()) and all(
+            spent[a][1] <= most for a, most in sites.items()
+        )
+
+    every = _enumerated(three)
+    allowed = {plan: cost for plan, cost in every.items() if within(plan)}
+    best = min(allowed, key=allowed.__getitem__)
+    ds = plan_together(
+        *three, budget_eur=budget, max_sites=sites, formulation="lindistflow", solver=TIGHT,
+        benchmark=True,
+    )  # fmt: skip
+    assert min(every.values()) < allowed[best] * (1 - 1e-6)  # the limits bind
+    assert ds.attrs["central_objective_eur_per_year"] == pytest.approx(allowed[best], rel=1e-6)
+    assert ds.attrs["social_cost_eur_per_year"] == pytest.approx(allowed[best], rel=1e-6)
+    for name in ("alone", "together", "central"):
+        assert within(tuple(ds[f"units_{name}"].to_numpy().tolist()))
+    assert ds.attrs["equilibrium"].startswith("certified")
+    assert (ds["saving_eur_per_year"] >= -1e-6 * ds.attrs["gain_eur_per_year"]).all()
+    with pytest.raises(InvalidInput, match="another net, days, network model"):
+        plan_together(*three, formulation="lindistflow", solver=TIGHT, disagreement=ds)
+
+
+def test_a_number_limits_the_operator_and_wide_limits_nothing(three: Toy) -> None:
+    options: dict[str, Any] = {"formulation": "lindistflow", "solver": TIGHT}
+    free = plan_together(*three, **options)
+    wide = plan_together(*three, budget_eur=dict.fromkeys((-1, 0, 1, 2), 1e9), **options)
+    np.testing.assert_array_equal(free["units"], wide["units"])
+    costs = [ds["cost_eur_per_year"].to_numpy() for ds in (free, wide)]
+    np.testing.assert_allclose(*costs, rtol=1e-6)
+    poor = plan_together(*three, budget_eur=1e5, **options)  # its storage costs 1.6e5
+    assert free["units"].to_numpy()[3] == 1
+    assert poor["units"].to_numpy()[3] == 0
+    assert poor["investment_together_eur"].sel(investor=-1) == 0.0
+
+
 def test_laws_of_the_bargain(three: Toy) -> None:
     net, days = three
     before = copy.deepcopy(net)
@@ -269,6 +326,9 @@ def test_an_investor_without_a_plan_of_its_own_is_named(two: Toy) -> None:
         ({"islands": "schedule"}, "islands"),
         ({"saidi_limit_h_per_year": -1.0}, "saidi_limit"),
         ({"interest_rate_percent": -1.0}, "interest_rate_percent"),
+        ({"budget_eur": {0: -1.0}}, "budget_eur"),
+        ({"max_sites": float("nan")}, "max_sites"),
+        ({"budget_eur": {7: 1e6}}, "7.*is not a participant"),
     ],
 )
 def test_bad_options_are_refused(two: Toy, options: dict[str, Any], message: str) -> None:
