@@ -124,8 +124,8 @@ def _model(data: JointData, name: str) -> Any:
     m.own_limits = pyo.Block(list(data.own_limits), concrete=True)  # (8)
     for account, limits in data.own_limits.items():
         mine = data.candidates_of(account).tolist()
-        theirs = ({k: of[k] for k in mine} for of in (units, sites))
-        add_investment_limits(m.own_limits[account], c, *theirs, limits, np.inf)
+        own, stand = ({k: of[k] for k in mine} for of in (units, sites))
+        add_investment_limits(m.own_limits[account], c, own, stand, limits, np.inf)
     return m
 
 
