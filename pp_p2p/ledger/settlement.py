@@ -96,8 +96,9 @@ def settle_agreed(
     """Settle the payments of any mechanism on the same contract.
 
     Everyone commits to the same schedule and payments; they are put into force when all have, and
-    what is metered is the schedule. An operator that takes part in the bargain has a seat of its
-    own, with the label -1.
+    what is metered is the schedule, in whole Wh that sum to what the trades sum to. An operator
+    that takes part in the bargain has a seat of its own, with the label -1. Fees to the network are
+    not among the payments.
 
     Parameters
     ----------
@@ -132,7 +133,7 @@ def settle_agreed(
     payment[0] -= payment.sum()  # what rounding left
     book = Book(
         offers=None,
-        schedule_wh=np.round(energy * step_h * WH_PER_MWH).astype(np.int64),
+        schedule_wh=_whole(energy * step_h * WH_PER_MWH),
         payment=payment,
         level_wh=1,
         limit=None,
@@ -142,6 +143,14 @@ def settle_agreed(
     )
     ds = _settled(book, terms, chain or Chain.in_process(), _as_scheduled)
     return label(ds.assign_coords({PARTICIPANT: labels, TIME: day[TIME].to_numpy()}), ds.attrs)
+
+
+def _whole(wh: Array) -> Integers:
+    """Return whole Wh (seat, step) of the same sum; who trades most takes what rounding left."""
+    whole = np.round(wh).astype(np.int64)
+    left = whole.sum(axis=0) - np.round(wh.sum(axis=0)).astype(np.int64)
+    whole[np.abs(wh).argmax(axis=0), np.arange(wh.shape[1])] -= left
+    return whole
 
 
 def _settled(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandapower as pp
 import pytest
 import xarray as xr
 
@@ -22,6 +23,7 @@ from pp_p2p.ledger.delivery import Delivery
 from pp_p2p.ledger.imbalance import imbalances
 from pp_p2p.ledger.ledger_day import Book, LedgerDay
 from pp_p2p.ledger.packing import PAD, as_bits, pack_energy
+from pp_p2p.ledger.settlement import _whole
 from pp_p2p.ledger.terms import Terms
 from pp_p2p.market.combined_offers import MICRO, combine
 
@@ -238,6 +240,71 @@ def test_agreed_payments_of_any_mechanism_are_settled(in_process: Any) -> None:
     assert (ds["deposit_eur"] - ds["refund_eur"] - ds["payment_eur"]).to_numpy().round(9).any() == 0
     with pytest.raises(InvalidInput, match="sum to zero"):
         p2p.ledger.settle_agreed(day.assign(operator_payment_eur=0.0), chain=in_process)
+
+
+@pytest.fixture
+def sunny(feeder: Any) -> tuple[Any, xr.Dataset]:
+    """Two with PV, one with load alone; at noon they would lift the voltage over its limit."""
+    pv = []
+    for k, bus in enumerate((2, 3, 4)):
+        who = p2p.create_participant(feeder, bus, name=f"P{k}")
+        if k:
+            pv.append(pp.create_sgen(feeder, bus, p_mw=4.0 * k))
+        p2p.assign(feeder, who, load=[bus - 1], sgen=pv[k - 1 : k] if k else [])
+    feeder.bus.loc[1:, "max_vm_pu"] = 1.02
+    sun, steps = np.array([0.0, 0.5, 1.0, 0.3]), np.arange(4) * 6.0
+    level = np.array([0.4, 0.7, 0.333, 1.0])
+    profiles = xr.Dataset(
+        {
+            "load_p_mw": (("time", "load"), level[:, None] * np.array([1.0, 1.7, 0.4, 0.3])),
+            "sgen_p_mw": (("time", "sgen"), sun[:, None] * np.array([4.0, 8.0])),
+            "price_buy_eur_per_mwh": ("time", [180.0, 210.0, 190.0, 230.0]),
+            "price_sell_eur_per_mwh": ("time", [60.0, 55.0, 50.0, 70.0]),
+        },
+        coords={"time": steps, "load": feeder.load.index, "sgen": pv},
+    )
+    return feeder, profiles
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "operator_pays"),
+    [
+        (p2p.NashBargaining(network_fee_eur_per_mwh=7.0, operator_power=1.0), True),
+        (p2p.NashBargaining(operator="outside", bargaining_power="net_volume"), False),
+        (p2p.Stackelberg(), False),
+    ],
+    ids=["inside", "outside", "stackelberg"],
+)
+def test_a_day_that_was_traded_is_settled(
+    sunny: tuple[Any, xr.Dataset], in_process: Any, mechanism: Any, operator_pays: bool
+) -> None:
+    """Money to the micro-EUR, energy to the Wh, nothing left on the contract."""
+    day = p2p.trade_day(*sunny, mechanism=mechanism)
+    assert float(day["trade_mw"].sum()) > 0.1
+    ds = p2p.ledger.settle_agreed(day, chain=in_process)
+    assert ds.attrs["status"] == "settled"
+    owed, labels = day["payment_eur"].to_numpy(), day["participant"].to_numpy().tolist()
+    if operator_pays:
+        owed, labels = np.append(owed, float(day["operator_payment_eur"])), [*labels, -1]
+        assert abs(owed[-1]) > 1.0
+    assert ds["participant"].to_numpy().tolist() == labels
+    assert np.abs(ds["payment_eur"].to_numpy() - owed).max() <= len(labels) / MICRO
+    assert round(float(ds["payment_eur"].sum()) * MICRO) == 0
+    assert (ds["deposit_eur"] - ds["refund_eur"] - ds["payment_eur"]).to_numpy().round(9).any() == 0
+    assert (ds["escrow_left_eur"] == 0.0).all()
+    energy = day["net_trade_mw"].to_numpy() * 6.0
+    scheduled = ds["scheduled_mwh"].to_numpy()
+    assert np.abs(scheduled[: len(energy)] - energy).max() <= len(labels) / MICRO
+    np.testing.assert_allclose(scheduled.sum(axis=0), 0.0, atol=1e-9)
+    np.testing.assert_array_equal(scheduled, ds["metered_mwh"])
+
+
+def test_whole_wh_of_thirds_sum_to_zero() -> None:
+    wh = np.array([[1.0, 100.4], [1.0, 100.4], [1.0, 100.4], [-3.0, -301.2]]) / 3.0
+    whole = _whole(wh)
+    assert whole.sum(axis=0).tolist() == [0, 0]
+    assert np.abs(whole - wh).max() <= 2.0
+    assert (whole[:3] == np.round(wh[:3])).all()
 
 
 def test_who_has_no_money_is_refused(in_process: Any) -> None:
