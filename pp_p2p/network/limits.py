@@ -219,6 +219,16 @@ def _positions(groups: Any) -> Array:
     return np.array([place.position for places in groups for place in places], dtype=np.int64)
 
 
+def _named(
+    worst: list[_Place], table: str, labels: Any, unit: str, grid: GridData, line: Timeline
+) -> str:
+    """Return the worst rows of `table`, by how much each is off, and when."""
+    return ", ".join(
+        f"{table} {labels[k]} by about {amount * grid.s_base_mva:.2g} {unit} ({line.label(step)})"
+        for k, step, _, amount in worst[:NAMED]
+    )
+
+
 def _network_limits(
     problem: CompiledProblem,
     network: Any,
@@ -241,13 +251,9 @@ def _network_limits(
 
     def supplied(power: str, unit: str) -> Callable[[list[_Place]], str]:
         def say(worst: list[_Place]) -> str:
-            named = [
-                f"ext_grid {grid.source_ext_grid[k]} by about {amount * grid.s_base_mva:.2g} "
-                f"{unit} ({line.label(step)})"
-                for k, step, _, amount in worst[:NAMED]
-            ]
+            named = _named(worst, "ext_grid", grid.source_ext_grid, unit, grid, line)
             return (
-                f"the limits of {len(worst)} external grids cannot hold: {', '.join(named)}; "
+                f"the limits of {len(worst)} external grids cannot hold: {named}; "
                 f"widen ext_grid.min_{power} / max_{power} (NaN is no limit)"
             )
 
@@ -275,13 +281,9 @@ def _device_limits(
         places = [p for name in device.variables for p in _places(getattr(block, name), columns)]
 
         def say(worst: list[_Place], device: _Device = device, labels: list[int] = labels) -> str:
-            named = [
-                f"{device.table} {labels[k]} by about {amount * grid.s_base_mva:.2g} "
-                f"{device.unit} ({line.label(step)})"
-                for k, step, _, amount in worst[:NAMED]
-            ]
+            named = _named(worst, device.table, labels, device.unit, grid, line)
             what = f"the {device.limit} of {len(worst)} rows of {device.table}"
-            return f"{what} cannot hold: {', '.join(named)}; {device.mend}"
+            return f"{what} cannot hold: {named}; {device.mend}"
 
         groups.append(_Group(1, places, False, say))
     return groups
@@ -290,14 +292,10 @@ def _device_limits(
 def _load_flow(network: Any, grid: GridData, line: Timeline, rows: dict[int, int]) -> list[_Group]:
     def balances(unit: str) -> Callable[[list[_Place]], str]:
         def say(worst: list[_Place]) -> str:
-            named = [
-                f"bus {grid.node_bus[node]} by about {amount * grid.s_base_mva:.2g} {unit} "
-                f"({line.label(step)})"
-                for node, step, _, amount in worst[:NAMED]
-            ]
+            named = _named(worst, "bus", grid.node_bus, unit, grid, line)
             return (
                 f"the load flow has no solution: the power of {len(worst)} buses cannot be "
-                f"carried: {', '.join(named)}; lower the load or feed in there, or strengthen "
+                f"carried: {named}; lower the load or feed in there, or strengthen "
                 "the branches to it"
             )
 

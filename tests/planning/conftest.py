@@ -107,3 +107,18 @@ def _load_point(
 def rbts() -> Callable[..., Any]:
     """Return a function that builds the net with or without isolators, fuses and ties."""
     return _rbts
+
+
+@pytest.fixture
+def failing_with_tie() -> Callable[[Any], int]:
+    """Return a function that lets the lines of `feeder` fail and offers a tie to its end."""
+
+    def make(feeder: Any) -> int:
+        set_line_reliability(
+            feeder, failure_rate_per_km_year=0.2, repair_time_h=6.0, switching_time_h=1.0
+        )
+        return int(
+            pp.create_line_from_parameters(feeder, 0, 4, 1.0, 0.3, 0.3, 0.0, 1.0, in_service=False)
+        )
+
+    return make

@@ -12,19 +12,16 @@ import pytest
 import xarray as xr
 
 from planning import evaluate, plan_network
-from pp_p2p import SolverConfig, create_candidate, set_line_reliability, write_back
+from pp_p2p import SolverConfig, create_candidate, write_back
 from pp_p2p.errors import InvalidInput
 
 MakeDays = Callable[..., xr.Dataset]
 
 
 @pytest.fixture
-def study(feeder: Any, make_days: MakeDays) -> tuple[Any, xr.Dataset]:
+def study(feeder: Any, make_days: MakeDays, failing_with_tie: Any) -> tuple[Any, xr.Dataset]:
     """Three days that are the whole year, each as often as the others."""
-    set_line_reliability(
-        feeder, failure_rate_per_km_year=0.2, repair_time_h=6.0, switching_time_h=1.0
-    )
-    tie = pp.create_line_from_parameters(feeder, 0, 4, 1.0, 0.3, 0.3, 0.0, 1.0, in_service=False)
+    tie = failing_with_tie(feeder)
     life = {"lifetime_years": 20.0}
     for technology, bus, capex, om in (("pv", 4, 5e5, 3.0), ("wind", 3, 7e5, 8.0)):
         create_candidate(

@@ -33,12 +33,9 @@ MakeDays = Callable[..., xr.Dataset]
 
 
 @pytest.fixture
-def study(feeder: Any, make_days: MakeDays) -> tuple[Any, xr.Dataset]:
+def study(feeder: Any, make_days: MakeDays, failing_with_tie: Any) -> tuple[Any, xr.Dataset]:
     """Two days; PV, storage and a tie, each in up to three units, none of them obviously good."""
-    set_line_reliability(
-        feeder, failure_rate_per_km_year=0.2, repair_time_h=6.0, switching_time_h=1.0
-    )
-    tie = pp.create_line_from_parameters(feeder, 0, 4, 1.0, 0.3, 0.3, 0.0, 1.0, in_service=False)
+    tie = failing_with_tie(feeder)
     life = {"lifetime_years": 20.0}
     create_candidate(
         feeder, 4, technology="pv", unit_p_mw=0.7, max_units=3, capex_eur_per_unit=9e5, **life

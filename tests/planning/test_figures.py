@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pandapower as pp
 import pytest
 import xarray as xr
 
@@ -18,17 +17,16 @@ from planning import (
     plan_horizon,
     reliability_front_figure,
 )
-from pp_p2p import SolverConfig, create_candidate, set_line_reliability
+from pp_p2p import SolverConfig, create_candidate
 from pp_p2p.errors import InvalidInput
 from pp_p2p.solve.report import ProblemClass, SolveReport, Status
 
 
 @pytest.fixture
-def study(feeder: Any, make_days: Callable[..., xr.Dataset]) -> tuple[Any, xr.Dataset]:
-    set_line_reliability(
-        feeder, failure_rate_per_km_year=0.2, repair_time_h=6.0, switching_time_h=1.0
-    )
-    tie = pp.create_line_from_parameters(feeder, 0, 4, 1.0, 0.3, 0.3, 0.0, 1.0, in_service=False)
+def study(
+    feeder: Any, make_days: Callable[..., xr.Dataset], failing_with_tie: Any
+) -> tuple[Any, xr.Dataset]:
+    tie = failing_with_tie(feeder)
     create_candidate(
         feeder, 4, technology="pv", unit_p_mw=0.7, max_units=2, capex_eur_per_unit=1e5,
         name="roof <b>", lifetime_years=3.0,

@@ -16,7 +16,7 @@ import xarray as xr
 
 from planning import Stage, growing_stages, plan_at, plan_horizon, plan_network
 from planning.horizon_model import HorizonData, build_all
-from pp_p2p import SolverConfig, create_candidate, from_netcdf, set_line_reliability, to_netcdf
+from pp_p2p import SolverConfig, create_candidate, from_netcdf, to_netcdf
 from pp_p2p import write_back as write_back_plan
 from pp_p2p.errors import InvalidInput, NoSolution
 from pp_p2p.network.formulation import get_formulation
@@ -30,12 +30,9 @@ RATE = 0.05
 
 
 @pytest.fixture
-def study(feeder: Any, make_days: MakeDays) -> Study:
+def study(feeder: Any, make_days: MakeDays, failing_with_tie: Any) -> Study:
     """One day; PV, storage and a tie; none of them obviously good at once."""
-    set_line_reliability(
-        feeder, failure_rate_per_km_year=0.2, repair_time_h=6.0, switching_time_h=1.0
-    )
-    tie = pp.create_line_from_parameters(feeder, 0, 4, 1.0, 0.3, 0.3, 0.0, 1.0, in_service=False)
+    tie = failing_with_tie(feeder)
     create_candidate(
         feeder, 4, technology="pv", unit_p_mw=0.7, max_units=2, capex_eur_per_unit=9e5,
         fixed_om_eur_per_unit_per_year=2e3, lifetime_years=20.0,

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandapower as pp
 import pytest
 import xarray as xr
 
 from planning import plan_network, reliability_front
 from planning.figures import reliability_front_figure
-from pp_p2p import SolverConfig, create_candidate, from_netcdf, set_line_reliability, to_netcdf
+from pp_p2p import SolverConfig, create_candidate, from_netcdf, to_netcdf
 from pp_p2p.errors import InvalidInput, NoSolution
 
 TIGHT = SolverConfig(rel_gap=1e-6)
@@ -21,11 +20,10 @@ LIMITS = [3.2, np.inf, 5.0, 4.0, 100.0]
 
 
 @pytest.fixture
-def study(feeder: Any, make_days: Callable[..., xr.Dataset]) -> tuple[Any, xr.Dataset]:
-    set_line_reliability(
-        feeder, failure_rate_per_km_year=0.2, repair_time_h=6.0, switching_time_h=1.0
-    )
-    tie = pp.create_line_from_parameters(feeder, 0, 4, 1.0, 0.3, 0.3, 0.0, 1.0, in_service=False)
+def study(
+    feeder: Any, make_days: Callable[..., xr.Dataset], failing_with_tie: Any
+) -> tuple[Any, xr.Dataset]:
+    tie = failing_with_tie(feeder)
     create_candidate(
         feeder, 2, technology="storage", unit_p_mw=0.5, unit_e_mwh=1.0, max_units=3,
         capex_eur_per_unit=2.2e5, min_soc_percent=20.0, lifetime_years=20.0,

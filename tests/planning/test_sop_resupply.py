@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import networkx as nx
@@ -24,97 +26,74 @@ from pp_p2p import (
     write_back,
 )
 
-RATE, REPAIR, SWITCHING = 0.1, 5.0, 1.0
+sys.path.insert(0, str(Path(__file__).parent))
+from two_feeders import REPAIR, SWITCHING, two_feeders, waits
+
 TIGHT = SolverConfig(rel_gap=1e-6)
 INDICES = ("eens_mwh_per_year", "saidi_h_per_year", "saifi_per_year", "asai_pu")
 
 
 @pytest.fixture
-def two_feeders() -> Any:
-    """Buses 1, 2, 3 behind lines 0, 1, 2, of which 0 fails, and bus 4 behind line 3; 1 MW each."""
-    net = pp.create_empty_network(sn_mva=1.0)
-    buses = [int(pp.create_bus(net, 10.0, min_vm_pu=0.5)) for _ in range(5)]
-    pp.create_ext_grid(net, buses[0])
-    for k, (a, b) in enumerate(((0, 1), (1, 2), (2, 3), (0, 4))):
-        pp.create_line_from_parameters(net, a, b, 1.0, 0.1, 0.1, 0.0, 100.0, index=k)
-    for line, bus in ((1, 1), (2, 2)):
-        pp.create_switch(net, bus, line, et="l", type="LBS")
-    for bus in buses[1:]:
-        pp.create_load(net, bus, p_mw=1.0, index=bus)
-    set_customers(net, customers=[1, 1, 1, 1])
-    set_line_reliability(
-        net,
-        failure_rate_per_km_year=[RATE, 0.0, 0.0, 0.0],
-        repair_time_h=REPAIR,
-        switching_time_h=SWITCHING,
-    )
-    return net
-
-
-def _waits(net: Any, **options: Any) -> list[int]:
-    """Return the loads that wait for the repair of the only line that fails."""
-    hours = reliability_indices(net, **options)["unavailability_h_per_year"]
-    assert set(np.round(hours.to_numpy() / RATE, 9)) <= {0.0, SWITCHING, REPAIR}
-    return hours["load"].to_numpy()[np.isclose(hours, RATE * REPAIR)].tolist()
+def net() -> Any:
+    """The two feeders, a load of 1 MW and one customer at each bus."""
+    feeders = two_feeders(1.0, 1.0, 1.0, 1.0)
+    set_customers(feeders, customers=[1, 1, 1, 1])
+    return feeders
 
 
 @pytest.mark.parametrize("capacity", [False, True])
-def test_only_a_grid_forming_terminal_holds_the_voltage(two_feeders: Any, capacity: bool) -> None:
-    create_sop(two_feeders, [3, 4], sn_mva=2.0)
-    assert _waits(two_feeders, capacity=capacity) == [1, 2, 3]
-    two_feeders.sop_terminal["grid_forming"] = [False, True]  # that could carry bus 4
-    assert _waits(two_feeders, capacity=capacity) == [1, 2, 3]
-    two_feeders.sop_terminal["grid_forming"] = [True, False]
-    assert _waits(two_feeders, capacity=capacity) == [1]
-    two_feeders.sop_terminal["grid_forming"] = [True, True]
-    assert _waits(two_feeders, capacity=capacity) == [1]
-    two_feeders.sop["in_service"] = False
-    assert _waits(two_feeders, capacity=capacity) == [1, 2, 3]
+def test_only_a_grid_forming_terminal_holds_the_voltage(net: Any, capacity: bool) -> None:
+    create_sop(net, [3, 4], sn_mva=2.0)
+    assert waits(net, capacity=capacity) == [1, 2, 3]
+    net.sop_terminal["grid_forming"] = [False, True]  # that could carry bus 4
+    assert waits(net, capacity=capacity) == [1, 2, 3]
+    net.sop_terminal["grid_forming"] = [True, False]
+    assert waits(net, capacity=capacity) == [1]
+    net.sop_terminal["grid_forming"] = [True, True]
+    assert waits(net, capacity=capacity) == [1]
+    net.sop["in_service"] = False
+    assert waits(net, capacity=capacity) == [1, 2, 3]
 
 
-def test_rating_leaves_out_what_is_farther(two_feeders: Any) -> None:
-    create_sop(two_feeders, [3, 4], sn_mva=[1.5, 9.0], grid_forming=[True, False])
-    assert _waits(two_feeders, capacity=True) == [1, 2]
-    two_feeders.sop_terminal["sn_mva"] = [9.0, 0.9]
-    assert _waits(two_feeders, capacity=True) == [1, 2, 3]
-    assert _waits(two_feeders) == [1]
-    two_feeders.sop_terminal["sn_mva"] = [2.0, 2.0]
-    assert _waits(two_feeders, capacity=True) == [1]
-    two_feeders.line.loc[3, "max_i_ka"] = 2.5 / (np.sqrt(3) * 10.0)  # on the way: 1 MW of bus 4
-    assert _waits(two_feeders, capacity=True) == [1, 2]
+def test_rating_leaves_out_what_is_farther(net: Any) -> None:
+    create_sop(net, [3, 4], sn_mva=[1.5, 9.0], grid_forming=[True, False])
+    assert waits(net, capacity=True) == [1, 2]
+    net.sop_terminal["sn_mva"] = [9.0, 0.9]
+    assert waits(net, capacity=True) == [1, 2, 3]
+    assert waits(net) == [1]
+    net.sop_terminal["sn_mva"] = [2.0, 2.0]
+    assert waits(net, capacity=True) == [1]
+    net.line.loc[3, "max_i_ka"] = 2.5 / (np.sqrt(3) * 10.0)  # on the way: 1 MW of bus 4
+    assert waits(net, capacity=True) == [1, 2]
 
 
-def test_pair_of_terminals_carries_and_a_switch_goes_before(two_feeders: Any) -> None:
-    net = two_feeders
+def test_pair_of_terminals_carries_and_a_switch_goes_before(net: Any) -> None:
     far = pp.create_bus(net, 10.0, min_vm_pu=0.5)
     pp.create_line_from_parameters(net, 0, far, 1.0, 0.1, 0.1, 0.0, 100.0)
     set_line_reliability(net, [4], failure_rate_per_km_year=0.0)
     create_sop(net, [3, 4, far], sn_mva=[2.0, 0.5, 1.2], grid_forming=[True, False, False])
-    assert _waits(net, capacity=True) == [1, 2]  # over the better of two pairs
+    assert waits(net, capacity=True) == [1, 2]  # over the better of two pairs
     pp.create_switch(net, 3, 4, et="b", type="LBS", closed=False)
-    assert _waits(net, capacity=True) == [1]
+    assert waits(net, capacity=True) == [1]
 
 
-def test_simulation_agrees(two_feeders: Any) -> None:
-    create_sop(two_feeders, [3, 4], sn_mva=2.0, grid_forming=[True, False])
-    two_feeders.line["failure_rate_per_km_year"] = 0.2
-    exact = reliability_indices(two_feeders)
-    drawn = reliability_indices(
-        two_feeders, method="monte_carlo", years=4000, confidence_percent=99.9
-    )
+def test_simulation_agrees(net: Any) -> None:
+    create_sop(net, [3, 4], sn_mva=2.0, grid_forming=[True, False])
+    net.line["failure_rate_per_km_year"] = 0.2
+    exact = reliability_indices(net)
+    drawn = reliability_indices(net, method="monte_carlo", years=4000, confidence_percent=99.9)
     low, high = drawn["eens_bound_mwh_per_year"].to_numpy()
     assert low <= float(exact["eens_mwh_per_year"]) <= high
-    two_feeders.sop["in_service"] = False
-    assert float(reliability_indices(two_feeders)["eens_mwh_per_year"]) > high
+    net.sop["in_service"] = False
+    assert float(reliability_indices(net)["eens_mwh_per_year"]) > high
 
 
-def test_device_that_forms_an_island_does_not_feed_back(two_feeders: Any) -> None:
-    net = two_feeders
+def test_device_that_forms_an_island_does_not_feed_back(net: Any) -> None:
     alone = pp.create_bus(net, 10.0)
     pp.create_load(net, alone, p_mw=0.1, index=9)
     net.load.loc[9, "customers"] = 1
     create_sop(net, [3, alone], sn_mva=2.0, grid_forming=[True, True])
-    assert _waits(net) == [1, 2, 3]
+    assert waits(net) == [1, 2, 3]
 
 
 def _random_feeder(seed: int) -> tuple[Any, list[tuple[int, int, bool, bool]]]:

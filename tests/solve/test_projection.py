@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,62 +20,24 @@ from pp_p2p.solve.projection import solve_by_projection
 from pp_p2p.solve.report import SolverConfig
 from pp_p2p.solve.run import run_solver
 
+sys.path.insert(0, str(Path(__file__).parent))
+from cone_blocks import cone_blocks, cost_of, enumerated
+
 EXACT = SolverConfig(rel_gap=1e-6, time_limit_s=30.0)
 
 
 def _random(seed: int, *, blocks: int = 3, n: int = 2, most: int = 3) -> Any:
-    """Return blocks of a feeder's cone each, tied by the units built; some points infeasible."""
+    """Return blocks tied by the units built, of which there is a budget; some points infeasible."""
     rng = np.random.default_rng(seed)
-    m = pyo.ConcreteModel()
-    m.BLOCK, m.KIND = pyo.RangeSet(0, blocks - 1), pyo.RangeSet(0, n - 1)
-    m.build = pyo.Var(m.KIND, domain=pyo.Integers, bounds=(0, most))
-    m.p = pyo.Var(m.BLOCK, m.KIND, bounds=(0, 10))
-    m.bought = pyo.Var(m.BLOCK, bounds=(0, float(rng.uniform(3.0, 9.0))))
-    m.l = pyo.Var(m.BLOCK, bounds=(0, 200))
-    m.v = pyo.Var(m.BLOCK, bounds=(0.7, 1.2))
-    size, demand = rng.uniform(0.3, 1.5, n), rng.uniform(1.0, 6.0, blocks)
-    r, price = rng.uniform(0.02, 0.08, blocks), rng.uniform(1.0, 3.0, blocks)
-    sun = rng.uniform(0.2, 1.0, (blocks, n))
-    m.available = pyo.Constraint(
-        m.BLOCK, m.KIND, rule=lambda m, d, k: m.p[d, k] <= sun[d, k] * size[k] * m.build[k]
-    )
-    m.balance = pyo.Constraint(
-        m.BLOCK,
-        rule=lambda m, d: (
-            m.bought[d] + sum(m.p[d, k] for k in m.KIND) == float(demand[d]) + float(r[d]) * m.l[d]
-        ),
-    )
-    m.drop = pyo.Constraint(
-        m.BLOCK, rule=lambda m, d: m.v[d] == 1.0 - 0.02 * m.bought[d] + 0.001 * m.l[d]
-    )
-    m.cone = pyo.Constraint(m.BLOCK, rule=lambda m, d: m.bought[d] ** 2 <= m.l[d] * m.v[d])
+    bought = float(rng.uniform(3.0, 9.0))
+    m, drawn = cone_blocks(rng, blocks=blocks, n=n, most=most, bought=bought)
     m.budget = pyo.Constraint(expr=sum(m.build[k] for k in m.KIND) <= most * n - 1)
-    capex = rng.uniform(0.7, 2.0, n) * (price @ sun) * size
-    m.cost = pyo.Objective(
-        expr=sum(float(capex[k]) * m.build[k] for k in m.KIND)
-        + sum(float(price[d]) * m.bought[d] for d in m.BLOCK)
-    )
+    m.cost = pyo.Objective(expr=cost_of(m, rng, drawn))
     return m
 
 
-def _enumerate(model: Any) -> float:
-    """Return the optimum over every integer point, each solved by the conic solver alone."""
-    integers = [v for v in model.component_data_objects(pyo.Var) if not v.is_continuous()]
-    best = np.inf
-    for point in itertools.product(*(range(v.lb, v.ub + 1) for v in integers)):
-        for variable, value in zip(integers, point, strict=True):
-            variable.fix(value)
-        try:
-            best = min(best, run_solver(model).objective)
-        except NoSolution:
-            continue
-    for variable in integers:
-        variable.unfix()
-    return best
-
-
 def _agrees(model: Any) -> None:
-    optimum = _enumerate(model)
+    optimum = enumerated(model)
     if not np.isfinite(optimum):
         with pytest.raises(NoSolution):
             run_solver(model, EXACT)
@@ -238,7 +201,7 @@ def test_same_numbers_twice() -> None:
 
 def test_wider_gap_costs_no_more_than_it_says() -> None:
     m = _random(29)
-    optimum = _enumerate(m)
+    optimum = enumerated(m)
     report = run_solver(m, SolverConfig(rel_gap=0.05))
     assert report.status == "optimal"
     assert report.gap <= 0.05

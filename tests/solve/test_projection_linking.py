@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,43 +18,22 @@ from pp_p2p.solve.conic import ConicSolver, conic_form
 from pp_p2p.solve.report import SolverConfig
 from pp_p2p.solve.run import run_solver
 
+sys.path.insert(0, str(Path(__file__).parent))
+from cone_blocks import cone_blocks, cost_of, enumerated
+
 EXACT = SolverConfig(rel_gap=1e-6, time_limit_s=30.0)
 
 
 def _linked(seed: int, *, declared: bool = True, curved: bool = False, blocks: int = 3) -> Any:
-    """Return blocks with a cone each, integers, and an annual limit shared out among the blocks."""
+    """Return blocks with an annual limit that is shared out among them."""
     rng = np.random.default_rng(seed)
-    m = pyo.ConcreteModel()
-    m.BLOCK, m.KIND = pyo.RangeSet(0, blocks - 1), pyo.RangeSet(0, 1)
-    m.build = pyo.Var(m.KIND, domain=pyo.Integers, bounds=(0, 3))
-    m.p = pyo.Var(m.BLOCK, m.KIND, bounds=(0, 10))
-    m.bought = pyo.Var(m.BLOCK, bounds=(0, 8))
-    m.l = pyo.Var(m.BLOCK, bounds=(0, 200))
-    m.v = pyo.Var(m.BLOCK, bounds=(0.7, 1.2))
-    size, demand = rng.uniform(0.3, 1.5, 2), rng.uniform(1.0, 6.0, blocks)
-    r, price = rng.uniform(0.02, 0.08, blocks), rng.uniform(1.0, 3.0, blocks)
-    sun = rng.uniform(0.2, 1.0, (blocks, 2))
-    m.available = pyo.Constraint(
-        m.BLOCK, m.KIND, rule=lambda m, d, k: m.p[d, k] <= sun[d, k] * size[k] * m.build[k]
-    )
-    m.balance = pyo.Constraint(
-        m.BLOCK,
-        rule=lambda m, d: (
-            m.bought[d] + sum(m.p[d, k] for k in m.KIND) == float(demand[d]) + float(r[d]) * m.l[d]
-        ),
-    )
-    m.drop = pyo.Constraint(
-        m.BLOCK, rule=lambda m, d: m.v[d] == 1.0 - 0.02 * m.bought[d] + 0.001 * m.l[d]
-    )
-    m.cone = pyo.Constraint(m.BLOCK, rule=lambda m, d: m.bought[d] ** 2 <= m.l[d] * m.v[d])
+    m, drawn = cone_blocks(rng, blocks=blocks, n=2, most=3, bought=8.0)
     # what is emitted in a block is its share of the annual limit
     m.share = pyo.Var(m.BLOCK, bounds=(0, 10))
     m.emitted = pyo.Constraint(m.BLOCK, rule=lambda m, d: 0.8 * m.bought[d] <= m.share[d])
-    limit = 0.8 * float(demand.sum()) * float(rng.uniform(0.4, 1.1))
+    limit = 0.8 * float(drawn.demand.sum()) * float(rng.uniform(0.4, 1.1))
     m.limit = pyo.Constraint(expr=sum(m.share[d] for d in m.BLOCK) <= limit)
-    capex = rng.uniform(0.7, 2.0, 2) * (price @ sun) * size
-    cost = sum(float(capex[k]) * m.build[k] for k in m.KIND)
-    cost += sum(float(price[d]) * m.bought[d] for d in m.BLOCK)
+    cost = cost_of(m, rng, drawn)
     if curved:
         cost += sum(0.2 * (m.p[d, 0] - m.p[d, 1]) ** 2 + 0.1 * m.p[d, 0] ** 2 for d in m.BLOCK)
         cost += 0.3 * m.build[0] ** 2 + 0.1 * (m.build[0] - m.build[1]) ** 2
@@ -62,21 +42,6 @@ def _linked(seed: int, *, declared: bool = True, curved: bool = False, blocks: i
         m.linking = pyo.Suffix()
         m.linking[m.share] = True
     return m
-
-
-def _enumerate(model: Any) -> float:
-    best = np.inf
-    integers = list(model.build.values())
-    for point in itertools.product(*(range(v.lb, v.ub + 1) for v in integers)):
-        for variable, value in zip(integers, point, strict=True):
-            variable.fix(value)
-        try:
-            best = min(best, run_solver(model).objective)
-        except NoSolution:
-            continue
-    for variable in integers:
-        variable.unfix()
-    return best
 
 
 def _check(model: Any, optimum: float, config: SolverConfig = EXACT) -> None:
@@ -98,7 +63,7 @@ def _check(model: Any, optimum: float, config: SolverConfig = EXACT) -> None:
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("curved", [False, True])
 def test_linking_columns_change_no_answer(seed: int, curved: bool) -> None:
-    optimum = _enumerate(_linked(seed, curved=curved))
+    optimum = enumerated(_linked(seed, curved=curved))
     for declared in (True, False):
         _check(_linked(seed, declared=declared, curved=curved), optimum)
 
@@ -109,7 +74,7 @@ def test_large_problems_are_solved_by_components(
 ) -> None:
     """The limit of 'large' set to nothing: relaxation by components, shares of the master first."""
     monkeypatch.setattr(projection, "WHOLE_COLUMNS", 0)
-    optimum = _enumerate(_linked(seed, blocks=4))
+    optimum = enumerated(_linked(seed, blocks=4))
     _check(_linked(seed, blocks=4), optimum)
 
 
