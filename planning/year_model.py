@@ -310,7 +310,7 @@ def _where_built(m: Any, c: Candidates, k: int) -> Any:
 
 def _add_exchange(m: Any) -> None:
     sources = list(m.network.SOURCE)
-    most = sum(m.network.p_source[k, 0].ub for k in sources)
+    most = m.network.most_supply
     m.buy = pyo.Var(m.TIME, bounds=(0.0, most))
     m.sell = pyo.Var(m.TIME, bounds=(0.0, most))
 

@@ -259,7 +259,7 @@ def evaluate_costs(m: Any, data: ClearingData) -> Array:
 
 def _add_exchange(m: Any, data: ClearingData) -> None:
     m.rows = data.accounts.tolist()  # labels, for whoever must name an account
-    most = sum(m.network.p_source[k, 0].ub for k in m.network.SOURCE)
+    most = m.network.most_supply
     limits = {
         "buy": np.append(data.max_import, np.inf),
         "sell": np.append(data.max_export, np.inf),
@@ -271,7 +271,7 @@ def _add_exchange(m: Any, data: ClearingData) -> None:
 
 
 def _add_trades(m: Any, data: ClearingData, *, trading: bool, without: int | None) -> None:
-    most = sum(m.network.p_source[k, 0].ub for k in m.network.SOURCE)
+    most = m.network.most_supply
     limit = np.minimum(data.max_trade, most) * float(trading)
     if without is not None:
         limit[without] = 0.0

@@ -255,7 +255,7 @@ class _Limits:
             current=none if squared is None else positions.columns(squared),
             flow=none if polygon is None else positions.rows(polygon),
             source=np.concatenate(
-                [positions.rows(network.source_limit_p), positions.rows(network.source_limit_q)]
+                [positions.columns(network.p_source), positions.columns(network.q_source)]
             ),
         )
 
@@ -269,7 +269,10 @@ class _Limits:
         vectors.upper[self.voltage] -= margin
         vectors.upper[self.current] *= 1.0 - margin
         vectors.row_upper[self.flow] -= margin * np.abs(vectors.row_upper[self.flow])
-        vectors.row_upper[self.source] -= margin
+        there = self.source[self.source != ABSENT]
+        inset = np.minimum(margin, 0.5 * (vectors.upper[there] - vectors.lower[there]))
+        vectors.lower[there] += inset
+        vectors.upper[there] -= inset
         return vectors.put_into(problem)
 
 
@@ -297,7 +300,7 @@ def network_model(data: NetworkData, formulation: Formulation, weight: float) ->
     m.sop = sop_block(p.sops, m.injection, drawn, law=formulation.capability)
     _name_rows(m, p)
     m.network = network_block(data.grid, formulation, m.injection, data.tightening)
-    limit = sum(m.network.p_source[k, 0].ub for k in m.network.SOURCE)
+    limit = m.network.most_supply
     m.buy = pyo.Var(m.TIME, bounds=(0.0, limit))
     m.sell = pyo.Var(m.TIME, bounds=(0.0, limit))
 

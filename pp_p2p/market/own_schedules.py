@@ -70,7 +70,7 @@ class OwnSchedules:
     def offer(self) -> Schedule:
         """Return the day in which peers take what the grid does not, at the grid's price."""
         model = build(self._data, _LINEAR, trading=False)
-        most = sum(model.network.p_source[k, 0].ub for k in model.network.SOURCE)
+        most = model.network.most_supply
         for a in range(self._n):
             further = min(float(self._data.max_trade[a]), most)
             for t in model.TIME:

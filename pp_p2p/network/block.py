@@ -5,7 +5,7 @@ For every node j and step t, with C(j) the branches to its children and y = g + 
     sum_{k in C(j)} P_k = P_in - r l_in + p_j + p_source - g_j v_j        (balance_p)
     sum_{k in C(j)} Q_k = Q_in - x l_in + q_j + q_source + b_j v_j        (balance_q)
     V_min^2 <= v_j <= V_max^2,   v_source = V_source^2
-    P_min <= p_source <= P_max,   Q_min <= q_source <= Q_max       (source_limit_p, source_limit_q)
+    P_min <= p_source <= P_max,   Q_min <= q_source <= Q_max
 
 A soft open point that forms an island's grid fixes its voltage as a source does; its power is the
 device's own, among p_j and q_j.
@@ -64,6 +64,19 @@ def flow_bound(grid: GridData, magnitude: float) -> float:
     return LOSS_MARGIN * (magnitude + shunts) + 1e-3
 
 
+def source_bounds(grid: GridData, most: float) -> dict[str, tuple[Array, Array]]:
+    """Return the bounds (source,) of ``p_source`` and ``q_source``, p.u.: limits within `most`.
+
+    A limit that asks for more than any flow stays out of reach: `most` is more than there can be.
+    """
+    limits = grid.source_limits
+    of = {"p_source": (limits.p_min, limits.p_max), "q_source": (limits.q_min, limits.q_max)}
+    return {
+        name: (np.clip(low, -most, most), np.clip(high, -most, most))
+        for name, (low, high) in of.items()
+    }
+
+
 def network_block(
     grid: GridData,
     formulation: Formulation,
@@ -90,9 +103,8 @@ def network_block(
     -------
     pyomo.Block
         Variables ``v[node, step]``, ``p[branch, step]``, ``q``, ``p_source[source, step]``,
-        ``q_source`` and those of the formulation; every one has finite bounds. Limits of external
-        grids are rows ``source_limit_p[source, step, sign]``, with sign 1 for the most and -1 for
-        the least power: bounds follow from the size of the injection.
+        ``q_source`` and those of the formulation; every one has finite bounds. ``most_supply``
+        bounds what all external grids exchange, whatever their limits.
     """
     block = pyo.Block(concrete=True)
     block.BUS = pyo.RangeSet(0, grid.n_nodes - 1)
@@ -105,8 +117,11 @@ def network_block(
     flow = (-most, most)
     block.p = pyo.Var(block.BRANCH, block.TIME, bounds=flow)
     block.q = pyo.Var(block.BRANCH, block.TIME, bounds=flow)
-    block.p_source = pyo.Var(block.SOURCE, block.TIME, bounds=flow)
-    block.q_source = pyo.Var(block.SOURCE, block.TIME, bounds=flow)
+    for name, (low, high) in source_bounds(grid, most).items():
+        of_source = list(zip(low.tolist(), high.tolist(), strict=True))
+        slack = pyo.Var(block.SOURCE, block.TIME, bounds=lambda _, k, _t, of=of_source: of[k])
+        block.add_component(name, slack)
+    block.most_supply = most * len(block.SOURCE)
     formulation.add_variables(block, physics, most)
     formulation.add_branch_physics(block, physics)
     formulation.add_branch_limits(block, physics)
@@ -115,32 +130,8 @@ def network_block(
     if grid.open_at is not None:
         _open(block, grid.open_at)
     _add_balances(block, grid, formulation, injection)
-    _limit_sources(block, grid)
     tighten_voltage(block, grid, formulation, tightening)
     return block
-
-
-def _limit_sources(block: Any, grid: GridData) -> None:
-    limits = grid.source_limits
-    for name, slack, least, most in (
-        ("source_limit_p", block.p_source, limits.p_min, limits.p_max),
-        ("source_limit_q", block.q_source, limits.q_min, limits.q_max),
-    ):
-        signed = {1: most.tolist(), -1: (-least).tolist()}
-        where = [
-            (k, t, sign)
-            for k in block.SOURCE
-            for t in block.TIME
-            for sign, limit in signed.items()
-            if np.isfinite(limit[k])
-        ]
-
-        def rule(
-            _: Any, k: int, t: int, sign: int, slack: Any = slack, signed: Any = signed
-        ) -> Any:
-            return linear([float(sign)], [slack[k, t]]) <= signed[sign][k]
-
-        block.add_component(name, pyo.Constraint(where, rule=rule))
 
 
 def _open(block: Any, open_at: Array) -> None:

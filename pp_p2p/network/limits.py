@@ -161,6 +161,7 @@ def explain_compiled(problem: CompiledProblem, network: Any, grid: GridData, lin
             problem,
             _positions(g.places for g in allowed if not g.of_rows),
             _positions(g.places for g in allowed if g.of_rows),
+            _positions(g.places for g in allowed if g.zero_is_a_limit),
         )
         if broken is not None:
             first = sorted(allowed, key=lambda group: -group.least)
@@ -202,12 +203,16 @@ def _worst(places: list[_Place]) -> list[_Place]:
 
 
 class _Group(NamedTuple):
-    """Limits that are spoken of together, and the round in which they are let go first."""
+    """Limits that are spoken of together, and the round in which they are let go first.
+
+    A lower bound of 0 is a limit like any other, or the sign of a magnitude, which holds.
+    """
 
     least: int
     places: list[_Place]
     of_rows: bool
     say: Callable[[list[_Place]], str]
+    zero_is_a_limit: bool = False
 
     def text(self, broken: Violations) -> str:
         """Return what is broken, ``""`` where nothing is."""
@@ -259,9 +264,17 @@ def _network_limits(
 
         return say
 
+    limits = grid.source_limits
+    p, q = (
+        [place for place in _places(slack, columns) if limited[place.element]]
+        for slack, limited in (
+            (network.p_source, np.isfinite(limits.p_min) | np.isfinite(limits.p_max)),
+            (network.q_source, np.isfinite(limits.q_min) | np.isfinite(limits.q_max)),
+        )
+    )
     return [
-        _Group(0, _places(network.source_limit_p, rows), True, supplied("p_mw", "MW")),
-        _Group(0, _places(network.source_limit_q, rows), True, supplied("q_mvar", "Mvar")),
+        _Group(0, p, False, supplied("p_mw", "MW"), zero_is_a_limit=True),
+        _Group(0, q, False, supplied("q_mvar", "Mvar"), zero_is_a_limit=True),
         _Group(0, _places(network.v, columns), False, voltages),
         _Group(0, _places(getattr(network, "v_hat", None), columns), False, lossless),
         _Group(0, _places(getattr(network, "l", None), columns), False, currents),

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from pp_p2p.network.block import Injection, Terms, flow_bound
+from pp_p2p.network.block import Injection, Terms, flow_bound, source_bounds
 from pp_p2p.network.branch_flow import current_bound
 from pp_p2p.network.branches import Array
 from pp_p2p.network.devices import flexible_load_bounds, generator_bounds, storage_bounds
@@ -38,9 +38,8 @@ class ModelVectors:
     def __init__(self, m: Any, positions: Positions) -> None:
         network, at = m.network, positions.columns
         self._balance = positions.rows(network.balance_p), positions.rows(network.balance_q)
-        self._flow = np.concatenate(
-            [at(getattr(network, name)) for name in ("p", "q", "p_source", "q_source")]
-        )
+        self._flow = np.concatenate([at(network.p), at(network.q)])
+        self._source = {name: at(getattr(network, name)) for name in ("p_source", "q_source")}
         self._current = at(network.l) if network.component("l") is not None else None
         self._terms = [
             _TermPlaces.of(terms, positions) for terms in (m.injection.p_terms, m.injection.q_terms)
@@ -96,6 +95,9 @@ class ModelVectors:
         fixed_size = np.hypot(injection.p, injection.q).sum(axis=0)
         most = flow_bound(grid, float((fixed_size + movable).max()))
         vectors.bound(self._flow, -most, most)
+        for name, bounds in source_bounds(grid, most).items():
+            lower, upper = (np.repeat(side, line.n_steps) for side in bounds)
+            vectors.bound(self._source[name], lower, upper)
         if self._current is not None:
             limit = np.repeat(current_bound(grid, most), line.n_steps)
             vectors.bound(self._current, 0.0, limit)

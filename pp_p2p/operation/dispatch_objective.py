@@ -58,7 +58,7 @@ def _losses(m: Any, data: DispatchData, formulation: Formulation) -> Any:
 def _costs(m: Any, data: DispatchData, _: Formulation) -> Any:
     """Return the cost (2), in units of ``SCALE["cost"]``."""
     n = m.network
-    most = sum(max(map(abs, n.p_source[k, 0].bounds)) for k in n.SOURCE)
+    most = n.most_supply
     m.buy = pyo.Var(m.TIME, bounds=(0.0, most))
     m.sell = pyo.Var(m.TIME, bounds=(0.0, most))
     m.exchange = pyo.Constraint(

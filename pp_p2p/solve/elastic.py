@@ -24,15 +24,19 @@ class Violations:
     rows: Array
 
 
-def least_violations(problem: CompiledProblem, columns: Array, rows: Array) -> Violations | None:
+def least_violations(
+    problem: CompiledProblem, columns: Array, rows: Array, from_zero: Array
+) -> Violations | None:
     """Return how far the bounds of `columns` and the constraints `rows` must be broken.
 
-    A lower bound of 0 is the sign of a magnitude and holds. Integers are relaxed. Returns None
-    where even that leaves no feasible point: the conflict then lies elsewhere in the model.
+    A lower bound of 0 is the sign of a magnitude and holds, but for columns `from_zero`. Integers
+    are relaxed. Returns None where even that leaves no feasible point: the conflict then lies
+    elsewhere in the model.
     """
     form = conic_form(problem)
     side = np.asarray(form.A[form.bound_rows, form.bound_columns]).ravel()
     is_sign = (side < 0) & (form.b[form.bound_rows] == 0.0)
+    is_sign &= ~np.isin(form.bound_columns, from_zero)
     bounds = np.isin(form.bound_columns, columns) & ~is_sign
     chosen = np.isin(form.row_of, rows)
     equal = np.flatnonzero(chosen & (np.arange(len(form.b)) < form.zero))

@@ -79,6 +79,14 @@ def test_message_names_the_external_grid(feeder: Any) -> None:
         p2p.dispatch(feeder)
 
 
+def test_message_names_an_external_grid_that_may_not_take_back(feeder: Any) -> None:
+    """A lower limit of 0 is a limit, no sign."""
+    pp.create_sgen(feeder, 2, p_mw=6.0)
+    feeder.ext_grid["min_p_mw"] = 0.0
+    with pytest.raises(NoSolution, match=r"ext_grid 0 by about 1.\d MW .*ext_grid.min_p_mw"):
+        p2p.dispatch(feeder, formulation="lindistflow")
+
+
 def test_limits_that_cross_are_refused(feeder: Any) -> None:
     feeder.ext_grid["min_p_mw"], feeder.ext_grid["max_p_mw"] = 2.0, 1.0
     feeder.ext_grid["min_q_mvar"], feeder.ext_grid["max_q_mvar"] = 0.0, -1.0
