@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +9,11 @@ from typing import Any
 
 import xarray as xr
 
-from flows.plan_years import plan_years, stages_of
+from flows.plan_years import plan_years
 from flows.profiles import read_profiles
 from flows.study import Study
 from flows.study_net import build_net
 from pp_p2p.errors import InvalidInput
-from pp_p2p.names import DAY, HOUR, TIME
 from pp_p2p.version import __version__
 
 RESULT_NAME = "result.nc"
@@ -129,40 +126,6 @@ def joint_stage(study: Study, inputs: Inputs, days: xr.Dataset) -> xr.Dataset:
     )
 
 
-def trade_stage(
-    study: Study, inputs: Inputs, days: xr.Dataset, plan: xr.Dataset, stage: int | None = None
-) -> xr.Dataset:
-    """Trade every typical day on the planned network; one dataset with dim ``day``.
-
-    `stage` of a horizon, from 1, has the units, the demand and the prices of its years.
-    """
-    from planning import plan_at, profiles_with_plan
-    from pp_p2p import NashBargaining, trade_day, write_back
-
-    net = copy.deepcopy(inputs.net)
-    if stage is not None:
-        net, days = stages_of(study)[stage - 1].grown(net, days)
-        plan = plan_at(plan, stage)
-    profiles = profiles_with_plan(days, plan, write_back(net, plan))
-    mechanism = NashBargaining(
-        network_fee_eur_per_mwh=study.trade.network_fee_eur_per_mwh,
-        bargaining_power=study.trade.bargaining_power,
-    )
-    results = []
-    for day in days[DAY].to_numpy():
-        one = profiles.sel({DAY: day}, drop=True).rename({HOUR: TIME})
-        results.append(
-            trade_day(
-                net,
-                one,
-                mechanism=mechanism,
-                formulation=study.trade.formulation,
-                seed=study.study.seed,
-            )
-        )
-    return _joined(results, days)
-
-
 def collect(study: Study, inputs: Inputs, groups: Mapping[str, xr.Dataset]) -> xr.DataTree:
     """Return the whole study as one tree: ``network``, a group per step, ``indicators``."""
     from planning.case_indicators import study_indicators
@@ -205,38 +168,3 @@ def write_text(path: Path, text: str) -> Path:
     with whole_file(path) as part:
         part.write_text(text, encoding="utf-8")
     return path
-
-
-def _joined(results: list[xr.Dataset], days: xr.Dataset) -> xr.Dataset:
-    """Return the days' results along ``day``; attributes are the worst of all days."""
-    joined = xr.concat(
-        [r.rename({TIME: HOUR}) for r in results],
-        dim=days[DAY],
-        data_vars="all",
-        coords="minimal",
-        compat="override",
-        join="exact",
-        combine_attrs="drop_conflicts",
-    )
-    from pp_p2p.results import label
-
-    worst = ("gap", "relaxation_gap", "ac_vm_error_pu", "ac_loss_error_percent")
-    attrs: dict[str, Any] = {key: max(r.attrs[key] for r in results) for key in worst}
-    inexact = any(r.attrs["relaxation"] == "inexact" for r in results)
-    statuses = {r.attrs["status"] for r in results}
-    attrs["relaxation"] = "inexact" if inexact else "exact"
-    attrs["status"] = "optimal" if statuses == {"optimal"} else "feasible"
-    attrs["termination"] = ", ".join(dict.fromkeys(r.attrs["termination"] for r in results))
-    attrs["seconds"] = sum(r.attrs["seconds"] for r in results)
-    attrs["iterations"] = sum(r.attrs["iterations"] for r in results)
-    hashes = "".join(r.attrs["input_hash"] for r in results)
-    attrs["input_hash"] = hashlib.sha256(hashes.encode()).hexdigest()
-    keep = ("problem", "solver", "formulation", "version", "seed", "options")
-    attrs |= {key: results[0].attrs[key] for key in keep}
-    for name in ("gain_eur", "objective_eur", "bound_eur"):
-        joined[name] = (DAY, [r.attrs[name] for r in results])
-    joined["trade_agreed"] = (DAY, [int(r.attrs["trade"] == "agreed") for r in results])
-    joined = joined.assign_coords(weight=days["weight"])
-    for name in ("objective_eur", "bound_eur"):
-        attrs[f"{name}_per_year"] = float((joined[name] * joined["weight"]).sum())
-    return label(joined, attrs)
