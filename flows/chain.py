@@ -9,11 +9,11 @@ from typing import Any
 
 import xarray as xr
 
+from flows.places import placed
 from flows.plan_years import plan_years
 from flows.profiles import read_profiles
 from flows.study import Study
 from flows.study_net import build_net
-from pp_p2p.errors import InvalidInput
 from pp_p2p.version import __version__
 
 RESULT_NAME = "result.nc"
@@ -39,7 +39,7 @@ def choose_days(study: Study, inputs: Inputs) -> xr.Dataset:
     from clustering import typical_days
 
     chosen = study.typical_days
-    try:
+    with placed(study):
         return typical_days(
             inputs.profiles,
             n_days=chosen.n_days,
@@ -47,14 +47,6 @@ def choose_days(study: Study, inputs: Inputs) -> xr.Dataset:
             keep_energy=chosen.keep_energy,
             extreme_days=chosen.extreme_days,
         )
-    except InvalidInput as error:
-        text = study.places
-        raise InvalidInput(
-            text.finding(("typical_days", one.table), one.rule, one.mend)
-            if one.table in type(chosen).model_fields
-            else one
-            for one in error.findings
-        ) from error
 
 
 def plan_stage(study: Study, inputs: Inputs, days: xr.Dataset) -> xr.Dataset:
@@ -64,7 +56,8 @@ def plan_stage(study: Study, inputs: Inputs, days: xr.Dataset) -> xr.Dataset:
     p = study.planning
     solver = SolverConfig(rel_gap=p.mip_gap_percent / 100.0, time_limit_s=p.time_limit_s)
     if study.horizon is not None:
-        return plan_years(study, inputs.net, days, solver)
+        with placed(study, inputs.net):
+            return plan_years(study, inputs.net, days, solver)
     from planning import plan_network
 
     limits = {
@@ -79,20 +72,21 @@ def plan_stage(study: Study, inputs: Inputs, days: xr.Dataset) -> xr.Dataset:
         )
         if getattr(p, name) is not None
     }
-    return plan_network(
-        inputs.net,
-        days,
-        interest_rate_percent=p.interest_rate_percent,
-        value_of_lost_load_eur_per_mwh=p.value_of_lost_load_eur_per_mwh,
-        islands=p.islands,
-        renewable_share_percent=p.renewable_share_percent,
-        emission_price_eur_per_t=p.emission_price_eur_per_t,
-        demand_growth_percent=p.demand_growth_percent,
-        **limits,
-        formulation=p.formulation,
-        solver=solver,
-        seed=study.study.seed,
-    )
+    with placed(study, inputs.net):
+        return plan_network(
+            inputs.net,
+            days,
+            interest_rate_percent=p.interest_rate_percent,
+            value_of_lost_load_eur_per_mwh=p.value_of_lost_load_eur_per_mwh,
+            islands=p.islands,
+            renewable_share_percent=p.renewable_share_percent,
+            emission_price_eur_per_t=p.emission_price_eur_per_t,
+            demand_growth_percent=p.demand_growth_percent,
+            **limits,
+            formulation=p.formulation,
+            solver=solver,
+            seed=study.study.seed,
+        )
 
 
 def joint_stage(study: Study, inputs: Inputs, days: xr.Dataset) -> xr.Dataset:
@@ -106,24 +100,25 @@ def joint_stage(study: Study, inputs: Inputs, days: xr.Dataset) -> xr.Dataset:
     names = ("eens_limit_mwh_per_year", "saidi_limit_h_per_year", "saifi_limit_per_year")
     limits = {name: getattr(p, name) for name in names if getattr(p, name) is not None}
     net, days = grown(inputs.net, days, 1.0 + p.demand_growth_percent / 100.0)
-    return plan_together(
-        net,
-        days,
-        powers=c.bargaining_power,
-        operator_power=c.operator_power,
-        network_fee_eur_per_mwh=study.trade.network_fee_eur_per_mwh,
-        interest_rate_percent=p.interest_rate_percent,
-        value_of_lost_load_eur_per_mwh=p.value_of_lost_load_eur_per_mwh,
-        islands="none" if p.islands == "none" else "reserve",
-        **limits,
-        starts=c.starts,
-        max_rounds=c.max_rounds,
-        benchmark=c.benchmark,
-        algorithm=c.algorithm,
-        formulation=c.formulation,
-        solver=SolverConfig(rel_gap=c.mip_gap_percent / 100.0, time_limit_s=c.time_limit_s),
-        seed=study.study.seed,
-    )
+    with placed(study, net):
+        return plan_together(
+            net,
+            days,
+            powers=c.bargaining_power,
+            operator_power=c.operator_power,
+            network_fee_eur_per_mwh=study.trade.network_fee_eur_per_mwh,
+            interest_rate_percent=p.interest_rate_percent,
+            value_of_lost_load_eur_per_mwh=p.value_of_lost_load_eur_per_mwh,
+            islands="none" if p.islands == "none" else "reserve",
+            **limits,
+            starts=c.starts,
+            max_rounds=c.max_rounds,
+            benchmark=c.benchmark,
+            algorithm=c.algorithm,
+            formulation=c.formulation,
+            solver=SolverConfig(rel_gap=c.mip_gap_percent / 100.0, time_limit_s=c.time_limit_s),
+            seed=study.study.seed,
+        )
 
 
 def collect(study: Study, inputs: Inputs, groups: Mapping[str, xr.Dataset]) -> xr.DataTree:

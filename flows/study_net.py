@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from flows.study import Study, network_findings
-from flows.study_candidate import Candidate
+from flows.study_candidate import ENERGY, Candidate
 from flows.study_elements import Participant, Sop
 from flows.study_text import KeyPath
 from pp_p2p.elements.attributes import (
@@ -20,6 +20,7 @@ from pp_p2p.elements.library import open_net
 from pp_p2p.elements.ownership import assign
 from pp_p2p.elements.tables import TABLES, frame
 from pp_p2p.elements.validate import validate
+from pp_p2p.elements.write import next_index
 from pp_p2p.errors import Finding, InvalidInput, raise_if_any
 from pp_p2p.names import OPERATOR
 
@@ -153,9 +154,11 @@ def _add_sops(net: Any, study: Study) -> None:
 
 
 def _add_candidates(net: Any, study: Study, owners: dict[str, int]) -> None:
-    sops = sop_rows(net)
+    sops, first = sop_rows(net), next_index(net, "candidate", None)
     found: list[Finding] = []
-    for i, c in enumerate(study.candidate):
+    # storage without energy of its own is refused where nothing gives it some: that comes first
+    energy_first = sorted(enumerate(study.candidate), key=lambda one: one[1].technology != ENERGY)
+    for i, c in energy_first:
         columns = {
             **_columns(c, "candidate"),
             "participant": OPERATOR if c.participant is None else owners[c.participant],
@@ -165,10 +168,12 @@ def _add_candidates(net: Any, study: Study, owners: dict[str, int]) -> None:
         if c.sop is not None:
             columns["sop"] = sops[c.sop]
         try:
-            create_candidate(net, **{"bus": _bus_of(net, c, sops), **columns})
+            create_candidate(net, **{"bus": _bus_of(net, c, sops), **columns}, index=first + i)
         except InvalidInput as error:
             found += _placed(study, ("candidate", i), error)
     raise_if_any(found)
+    if study.candidate:
+        net.candidate = net.candidate.sort_index()
 
 
 def sop_rows(net: Any) -> dict[str, int]:

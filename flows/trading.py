@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
 import xarray as xr
 
 from flows.chain import Inputs
+from flows.places import placed
 from flows.plan_years import stages_of
 from flows.study import Study
 from flows.study_market import Trade
 from flows.study_net import sop_rows
-from flows.study_text import KeyPath
 from flows.trade_options import trade_options
 from pp_p2p.elements.tables import frame
-from pp_p2p.errors import Finding, InvalidInput, P2PError, UnsupportedFeature
 from pp_p2p.names import DAY, HOUR, TIME
 
 AGREED: Final = ("agreed", "cleared")
@@ -29,13 +28,6 @@ RECORDS: Final = ("iteration", "round", "inner_round", "congestion_round", "oper
 
 WORST: Final = ("gap", "relaxation_gap", "ac_vm_error_pu", "ac_loss_error_percent")
 KEPT: Final = ("problem", "solver", "formulation", "version", "seed", "options")
-
-SECTION_OF: Final[Mapping[str, KeyPath]] = {
-    **dict.fromkeys(("trade_day", "NashBargaining", "Stackelberg", "CombinedOffer"), ("trade",)),
-    "Distributed": ("trade", "distributed"),
-    **dict.fromkeys(("Reconfiguration", "switchable"), ("trade", "reconfigure")),
-}
-"""Where in the study file stands what a finding of the market calls by the library's names."""
 
 OF_DAYS: Final = (
     "gain_eur",
@@ -76,10 +68,8 @@ def trade_stage(
     results = []
     for day in days[DAY].to_numpy():
         one = profiles.sel({DAY: day}, drop=True).rename({HOUR: TIME})
-        try:
+        with placed(study, net):
             results.append(trade_day(net, one, **options, seed=study.study.seed))
-        except (InvalidInput, UnsupportedFeature) as error:
-            raise _placed(study, error) from error
     joined = join_days(results, days)
     market = {name: getattr(study.trade, name) for name in ("mechanism", "congestion", "algorithm")}
     return joined.assign_attrs(market)
@@ -109,19 +99,6 @@ def switchable_of(trade: Trade, before: Any, net: Any) -> dict[str, list[int]]:
         switches = net.switch.index[net.switch["et"] == "b"].tolist()
     unbuilt = set(left["line"].tolist())
     return {"line": [k for k in lines if k not in unbuilt], "switch": switches}
-
-
-def _placed(study: Study, error: InvalidInput | UnsupportedFeature) -> P2PError:
-    """Return an error of the market that names the keys of the study file, as far as it can."""
-    found: list[Finding] = []
-    for one in error.findings:
-        here = SECTION_OF.get(one.table)
-        keys = [key.strip() for key in one.column.split(",")] if here else []
-        path = (*here, keys[0]) if here and keys and keys[0] in Trade.model_fields else here
-        found.append(study.places.finding(path, one.rule, one.mend) if path else one)
-    if isinstance(error, UnsupportedFeature):
-        return UnsupportedFeature(error.model, found)
-    return InvalidInput(found)
 
 
 def join_days(results: list[xr.Dataset], days: xr.Dataset) -> xr.Dataset:
