@@ -52,7 +52,11 @@ def _candidates(study: Study, net: Mapping[str, Any]) -> Iterator[Violation]:
             row = getattr(candidate, key)
             if row is not None and row not in _index(net, key):
                 yield (*here, key), f"the net has no {key} {row}", f"use an index of net.{key}"
-        line = candidate.line
+        line, types = candidate.line, net.get("std_types", {}).get("line")
+        if candidate.std_type is not None and types is not None and candidate.std_type not in types:
+            rule = f"the net has no line type {candidate.std_type!r}"
+            mend = f"{closest(candidate.std_type, types)}use a key of net.std_types['line']"
+            yield (*here, "std_type"), rule, mend
         if candidate.sop is not None and candidate.sop not in sops:
             yield (*here, "sop"), *_no_sop(candidate.sop, sops)
         if line is None or line not in lines.index:

@@ -53,15 +53,19 @@ def trade_stage(
 ) -> xr.Dataset:
     """Trade every typical day on the planned network; one dataset with dim ``day``.
 
-    `stage` of a horizon, from 1, has the units, the demand and the prices of its years.
+    `stage` of a horizon, from 1, has the units, the demand and the prices of its years; a plan of
+    one year has the demand of that year.
     """
     from planning import plan_at, profiles_with_plan
+    from planning.plan_rules import grown
     from pp_p2p import trade_day, write_back
 
     net = copy.deepcopy(inputs.net)
     if stage is not None:
         net, days = stages_of(study)[stage - 1].grown(net, days)
         plan = plan_at(plan, stage)
+    elif study.planning.demand_growth_percent:
+        net, days = grown(net, days, 1.0 + study.planning.demand_growth_percent / 100.0)
     profiles = profiles_with_plan(days, plan, write_back(net, plan))
     switchable = switchable_of(study.trade, inputs.net, net)
     options = trade_options(study.trade, sop_rows(net), switchable)

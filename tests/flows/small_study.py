@@ -1,4 +1,4 @@
-"""A study that runs in seconds: five buses, one typical day, scenarios and two stages."""
+"""A study that runs in seconds: five buses, one typical day; what may be added to it."""
 
 from __future__ import annotations
 
@@ -78,6 +78,18 @@ formulation = "lindistflow"
 
 [trade]
 formulation = "lindistflow"
+"""
+
+BATTERY = """
+[[candidate]]
+name = "Battery"
+technology = "storage"
+bus = 3
+unit_p_mw = 0.1
+unit_e_mwh = 0.2
+capex_eur_per_unit = 70_000
+fixed_om_percent_per_year = 2.0
+lifetime_years = 15
 """
 
 SCENARIOS = """
@@ -225,10 +237,16 @@ def write_small(
         index=pd.Index(hours, name="time"),
     )
     table.to_csv(folder / "profiles.csv")
-    text = "\n".join([HEAD, *parts])
+    return write_text(folder, "\n".join([HEAD, *parts]), *changes)
+
+
+def write_text(folder: Path, text: str, *changes: tuple[str, str]) -> Path:
+    """Write a study file with changes (old, new), each of a text that is there once."""
     for old, new in changes:
-        assert text.count(old) == 1, old
+        assert text.count(old) == 1, f"{old!r} is not in the text exactly once"
         text = text.replace(old, new)
+    for name in ("net.json", "profiles.csv"):  # a study that is only read looks for them
+        (folder / name).touch()
     file = folder / "study.toml"
     file.write_text(text, encoding="utf-8")
     return file
