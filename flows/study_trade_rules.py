@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -10,12 +10,20 @@ from pydantic import ValidationError
 from flows.key_meaning import Violation, drop_without_meaning, meaning_violations
 from flows.raw_tables import Raw, table
 from flows.study_market import COMBINED, UNMANAGED, Trade
-from flows.trade_options import congestion_of, mechanism_of, reconfiguration_of, scheme_of
+from flows.study_text import KeyPath
+from flows.trade_options import mechanism_of, reconfiguration_of, scheme_of
 from pp_p2p.errors import InvalidInput
 
 FEE: Final = "network_fee_eur_per_mwh"
 SEES_THE_NETWORK: Final = {"fee": "nodal_price", "bargaining_power": "marginal"}
 """Choices of a bargain that need the network's own prices, or many more clearings."""
+
+MADE_OF: Final[Mapping[Callable[[Trade], Any], KeyPath]] = {
+    mechanism_of: ("trade",),
+    scheme_of: ("trade", "distributed"),
+    reconfiguration_of: ("trade", "reconfigure"),
+}
+"""What checks its own choices, and the section that they stand in."""
 
 
 def trade_rules(raw: Raw) -> Iterator[Violation]:
@@ -33,13 +41,12 @@ def trade_rules(raw: Raw) -> Iterator[Violation]:
         section = Trade.model_validate(trade)
     except ValidationError:
         return  # the structure tells
-    for key, make in (((), mechanism_of), ((), congestion_of), (("distributed",), scheme_of),
-                      (("reconfigure",), reconfiguration_of)):  # fmt: skip
+    for make, home in MADE_OF.items():
         try:
             make(section)
         except InvalidInput as error:
             for one in error.findings:
-                yield ("trade", *key, one.column), one.rule, one.mend
+                yield (*home, one.column), one.rule, one.mend
 
 
 def drop_of_other_mechanisms(raw: dict[str, Any], given: set[str]) -> None:

@@ -174,7 +174,9 @@ def _padded(day: xr.Dataset, longest: dict[str, int]) -> xr.Dataset:
         if dim not in day.dims:
             continue
         first = int(day[dim][0]) if dim in day.coords and day.sizes[dim] else 0
-        texts = {k: "" for k, v in day.variables.items() if v.dtype.kind in "US" and dim in v.dims}
+        texts: Any = {
+            k: "" for k, v in day.variables.items() if v.dtype.kind in "US" and dim in v.dims
+        }
         plain = day.drop_vars(dim, errors="ignore")
         day = plain.pad({dim: (0, n - day.sizes[dim])}, constant_values=texts or None)
         day = day.assign_coords({dim: np.arange(first, first + n)})
