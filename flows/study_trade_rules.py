@@ -8,9 +8,9 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from flows.key_meaning import Violation, drop_without_meaning, meaning_violations
-from flows.raw_tables import Raw, table
-from flows.study_market import COMBINED, UNMANAGED, Trade
-from flows.study_text import KeyPath
+from flows.raw_tables import Raw, is_text, table, tables
+from flows.study_market import COMBINED, STACKELBERG, UNMANAGED, Trade
+from flows.study_text import KeyPath, listed
 from flows.trade_options import mechanism_of, reconfiguration_of, scheme_of
 from pp_p2p.errors import InvalidInput
 
@@ -37,6 +37,7 @@ def trade_rules(raw: Raw) -> Iterator[Violation]:
         if trade.get(key) == value and trade.get("congestion", UNMANAGED) != UNMANAGED:
             rule = f"is {value!r}, which a market that is cleared without the network cannot know"
             yield ("trade", key), rule, "choose another one, or remove congestion"
+    yield from _devices(raw, trade)
     try:
         section = Trade.model_validate(trade)
     except ValidationError:
@@ -47,6 +48,20 @@ def trade_rules(raw: Raw) -> Iterator[Violation]:
         except InvalidInput as error:
             for one in error.findings:
                 yield (*home, one.column), one.rule, one.mend
+
+
+def _devices(raw: Raw, trade: Raw) -> Iterator[Violation]:
+    """Yield a market without the network beside devices that only the network could move."""
+    key = "mechanism" if trade.get("mechanism") == STACKELBERG else "congestion"
+    if key == "congestion" and trade.get(key, UNMANAGED) == UNMANAGED:
+        return
+    sops = [one for _, one in tables(raw, "sop") if one.get("in_service") is not False]
+    there = [str(one.get("name")) for one in sops]
+    targets = [str(c["sop"]) for _, c in tables(raw, "candidate") if is_text(c.get("sop"))]
+    if names := list(dict.fromkeys([*there, *targets])):
+        rule = f"is {trade[key]!r}: a market that cannot move soft open points ({listed(names)})"
+        mend = "leave them out, here or in the scenario, or bargain without congestion management"
+        yield ("trade", key), rule, mend
 
 
 def drop_of_other_mechanisms(raw: dict[str, Any], given: set[str]) -> None:

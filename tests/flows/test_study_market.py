@@ -93,6 +93,10 @@ MISTAKES = {
         '[trade]\ncongestion = "watch"\nfee = "nodal_price"\n',
         "trade.fee: is 'nodal_price', which a market that is cleared without the network",
     ),
+    "devices in a market that cannot move them": (
+        '[[sop]]\nname = "S"\nbuses = [1, 3]\nsn_mva = 1.0\n[trade]\nmechanism = "stackelberg"\n',
+        "trade.mechanism: is 'stackelberg': a market that cannot move soft open points (S)",
+    ),
     "values of terminals": (
         '[[sop]]\nname = "S"\nbuses = [1, 3]\nsn_mva = [1.0, 1.0, 1.0]\n',
         "sop[0].sn_mva: has 3 values for 2 terminals",
@@ -360,7 +364,7 @@ OVERRIDES: dict[str, tuple[str, Callable[[Study], bool]]] = {
     ),
     "no soft open point": ('leave_out = ["sop.A-B"]', lambda s: s.sop == ()),
     "mechanism": (
-        '[scenario.trade]\nmechanism = "stackelberg"\nsubstitution = 0.9',
+        'leave_out = ["sop.A-B"]\n[scenario.trade]\nmechanism = "stackelberg"\nsubstitution = 0.9',
         lambda s: s.trade.mechanism == "stackelberg" and s.trade.substitution == 0.9,
     ),
     "mechanism of regions": (
@@ -368,7 +372,7 @@ OVERRIDES: dict[str, tuple[str, Callable[[Study], bool]]] = {
         lambda s: s.trade.mechanism == "combined_offer" and s.trade.step_mw == 0.5,
     ),
     "congestion management": (
-        '[scenario.trade]\ncongestion = "pro_rata"',
+        'leave_out = ["sop.A-B"]\n[scenario.trade]\ncongestion = "pro_rata"',
         lambda s: s.trade.congestion == "pro_rata" and s.trade.bargaining_power == "net_volume",
     ),
     "reconfiguration": (
@@ -397,7 +401,7 @@ def test_another_mechanism_drops_keys_of_the_study_but_not_its_own(tmp_path: Pat
     cases = load_cases(
         write_text(
             tmp_path,
-            "\n".join([BARE, SOP, BARGAIN]) + '[matrix]\n"trade.mechanism" = '
+            "\n".join([BARE, BARGAIN]) + '[matrix]\n"trade.mechanism" = '
             '["nash_bargaining", "stackelberg", "combined_offer"]\n',
         )
     )
