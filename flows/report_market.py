@@ -169,10 +169,13 @@ def _management(trade: xr.Dataset) -> str:
     rule = str(trade.attrs["congestion"]).replace("_", " ")
     if rule == "watch":
         return "The market is cleared without the network, and nobody limits it."
+    first = f"The market is cleared without the network; the operator limits sales ({rule})"
+    if int(rounds.max()) == 1:
+        return f"{first} where limits break: on these days none does."
     return (
-        f"The market is cleared without the network; the operator limits sales ({rule}) until the "
-        f"AC power flow keeps all limits: {int(rounds.max())} clearings at most on a typical day, "
-        f"and sellers lose {digits(float(lost.sum()))} MW, summed over hours of the typical days."
+        f"{first} until the AC power flow keeps all limits: {int(rounds.max())} clearings at most "
+        f"on a typical day, and sellers lose {digits(float(lost.sum()))} MW, summed over hours of "
+        "the typical days."
     )
 
 

@@ -17,7 +17,14 @@ from flows.key_figures import (
     traded_mwh,
     whole,
 )
-from flows.report_market import day_columns, market_details, operator_words, words_of
+from flows.report_market import (
+    NASH,
+    WORDS,
+    day_columns,
+    market_details,
+    operator_words,
+    words_of,
+)
 from flows.report_page import figure, paragraph, section, table
 from pp_p2p.names import DAY, PARTICIPANT
 
@@ -30,7 +37,7 @@ def trade_section(tree: xr.DataTree) -> str:
     rows: list[tuple[str, ...]] = [
         (
             day_title(tree, k),
-            "agreed" if agreed[k] else "none",
+            ("agreed" if market is WORDS[NASH] else "yes") if agreed[k] else "none",
             _cents(trade["gain_eur"][k]),
             digits(energy[k]),
         )

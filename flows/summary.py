@@ -195,7 +195,7 @@ def _trade(tree: xr.DataTree) -> Table:
     columns = ("cost_alone_eur", "cost_eur", "payment_eur", "saving_eur")
     agreed = tree["trade"]["trade_agreed"].to_numpy() > 0
     table = _table(
-        f"Trade over {span_text(tree)}, EUR (agreed on {agreed.sum()} of {agreed.size} days)",
+        f"Trade over {span_text(tree)}, EUR (on {agreed.sum()} of {agreed.size} days)",
         ("participant",),
         ("alone", "with trade", "payment", "saving", "sold MWh", "net MWh"),
     )
