@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +9,11 @@ from typing import Any
 
 import xarray as xr
 
-from flows.plan_years import plan_years, stages_of
+from flows.places import placed
+from flows.plan_years import plan_years
 from flows.profiles import read_profiles
 from flows.study import Study
 from flows.study_net import build_net
-from pp_p2p.errors import InvalidInput
-from pp_p2p.names import DAY, HOUR, TIME
 from pp_p2p.version import __version__
 
 RESULT_NAME = "result.nc"
@@ -42,7 +39,7 @@ def choose_days(study: Study, inputs: Inputs) -> xr.Dataset:
     from clustering import typical_days
 
     chosen = study.typical_days
-    try:
+    with placed(study):
         return typical_days(
             inputs.profiles,
             n_days=chosen.n_days,
@@ -50,14 +47,6 @@ def choose_days(study: Study, inputs: Inputs) -> xr.Dataset:
             keep_energy=chosen.keep_energy,
             extreme_days=chosen.extreme_days,
         )
-    except InvalidInput as error:
-        text = study.places
-        raise InvalidInput(
-            text.finding(("typical_days", one.table), one.rule, one.mend)
-            if one.table in type(chosen).model_fields
-            else one
-            for one in error.findings
-        ) from error
 
 
 def plan_stage(study: Study, inputs: Inputs, days: xr.Dataset) -> xr.Dataset:
@@ -67,7 +56,8 @@ def plan_stage(study: Study, inputs: Inputs, days: xr.Dataset) -> xr.Dataset:
     p = study.planning
     solver = SolverConfig(rel_gap=p.mip_gap_percent / 100.0, time_limit_s=p.time_limit_s)
     if study.horizon is not None:
-        return plan_years(study, inputs.net, days, solver)
+        with placed(study, inputs.net):
+            return plan_years(study, inputs.net, days, solver)
     from planning import plan_network
 
     limits = {
@@ -82,20 +72,21 @@ def plan_stage(study: Study, inputs: Inputs, days: xr.Dataset) -> xr.Dataset:
         )
         if getattr(p, name) is not None
     }
-    return plan_network(
-        inputs.net,
-        days,
-        interest_rate_percent=p.interest_rate_percent,
-        value_of_lost_load_eur_per_mwh=p.value_of_lost_load_eur_per_mwh,
-        islands=p.islands,
-        renewable_share_percent=p.renewable_share_percent,
-        emission_price_eur_per_t=p.emission_price_eur_per_t,
-        demand_growth_percent=p.demand_growth_percent,
-        **limits,
-        formulation=p.formulation,
-        solver=solver,
-        seed=study.study.seed,
-    )
+    with placed(study, inputs.net):
+        return plan_network(
+            inputs.net,
+            days,
+            interest_rate_percent=p.interest_rate_percent,
+            value_of_lost_load_eur_per_mwh=p.value_of_lost_load_eur_per_mwh,
+            islands=p.islands,
+            renewable_share_percent=p.renewable_share_percent,
+            emission_price_eur_per_t=p.emission_price_eur_per_t,
+            demand_growth_percent=p.demand_growth_percent,
+            **limits,
+            formulation=p.formulation,
+            solver=solver,
+            seed=study.study.seed,
+        )
 
 
 def joint_stage(study: Study, inputs: Inputs, days: xr.Dataset) -> xr.Dataset:
@@ -109,58 +100,25 @@ def joint_stage(study: Study, inputs: Inputs, days: xr.Dataset) -> xr.Dataset:
     names = ("eens_limit_mwh_per_year", "saidi_limit_h_per_year", "saifi_limit_per_year")
     limits = {name: getattr(p, name) for name in names if getattr(p, name) is not None}
     net, days = grown(inputs.net, days, 1.0 + p.demand_growth_percent / 100.0)
-    return plan_together(
-        net,
-        days,
-        powers=c.bargaining_power,
-        operator_power=c.operator_power,
-        network_fee_eur_per_mwh=study.trade.network_fee_eur_per_mwh,
-        interest_rate_percent=p.interest_rate_percent,
-        value_of_lost_load_eur_per_mwh=p.value_of_lost_load_eur_per_mwh,
-        islands="none" if p.islands == "none" else "reserve",
-        **limits,
-        starts=c.starts,
-        max_rounds=c.max_rounds,
-        benchmark=c.benchmark,
-        algorithm=c.algorithm,
-        formulation=c.formulation,
-        solver=SolverConfig(rel_gap=c.mip_gap_percent / 100.0, time_limit_s=c.time_limit_s),
-        seed=study.study.seed,
-    )
-
-
-def trade_stage(
-    study: Study, inputs: Inputs, days: xr.Dataset, plan: xr.Dataset, stage: int | None = None
-) -> xr.Dataset:
-    """Trade every typical day on the planned network; one dataset with dim ``day``.
-
-    `stage` of a horizon, from 1, has the units, the demand and the prices of its years.
-    """
-    from planning import plan_at, profiles_with_plan
-    from pp_p2p import NashBargaining, trade_day, write_back
-
-    net = copy.deepcopy(inputs.net)
-    if stage is not None:
-        net, days = stages_of(study)[stage - 1].grown(net, days)
-        plan = plan_at(plan, stage)
-    profiles = profiles_with_plan(days, plan, write_back(net, plan))
-    mechanism = NashBargaining(
-        network_fee_eur_per_mwh=study.trade.network_fee_eur_per_mwh,
-        bargaining_power=study.trade.bargaining_power,
-    )
-    results = []
-    for day in days[DAY].to_numpy():
-        one = profiles.sel({DAY: day}, drop=True).rename({HOUR: TIME})
-        results.append(
-            trade_day(
-                net,
-                one,
-                mechanism=mechanism,
-                formulation=study.trade.formulation,
-                seed=study.study.seed,
-            )
+    with placed(study, net):
+        return plan_together(
+            net,
+            days,
+            powers=c.bargaining_power,
+            operator_power=c.operator_power,
+            network_fee_eur_per_mwh=study.trade.network_fee_eur_per_mwh,
+            interest_rate_percent=p.interest_rate_percent,
+            value_of_lost_load_eur_per_mwh=p.value_of_lost_load_eur_per_mwh,
+            islands="none" if p.islands == "none" else "reserve",
+            **limits,
+            starts=c.starts,
+            max_rounds=c.max_rounds,
+            benchmark=c.benchmark,
+            algorithm=c.algorithm,
+            formulation=c.formulation,
+            solver=SolverConfig(rel_gap=c.mip_gap_percent / 100.0, time_limit_s=c.time_limit_s),
+            seed=study.study.seed,
         )
-    return _joined(results, days)
 
 
 def collect(study: Study, inputs: Inputs, groups: Mapping[str, xr.Dataset]) -> xr.DataTree:
@@ -205,38 +163,3 @@ def write_text(path: Path, text: str) -> Path:
     with whole_file(path) as part:
         part.write_text(text, encoding="utf-8")
     return path
-
-
-def _joined(results: list[xr.Dataset], days: xr.Dataset) -> xr.Dataset:
-    """Return the days' results along ``day``; attributes are the worst of all days."""
-    joined = xr.concat(
-        [r.rename({TIME: HOUR}) for r in results],
-        dim=days[DAY],
-        data_vars="all",
-        coords="minimal",
-        compat="override",
-        join="exact",
-        combine_attrs="drop_conflicts",
-    )
-    from pp_p2p.results import label
-
-    worst = ("gap", "relaxation_gap", "ac_vm_error_pu", "ac_loss_error_percent")
-    attrs: dict[str, Any] = {key: max(r.attrs[key] for r in results) for key in worst}
-    inexact = any(r.attrs["relaxation"] == "inexact" for r in results)
-    statuses = {r.attrs["status"] for r in results}
-    attrs["relaxation"] = "inexact" if inexact else "exact"
-    attrs["status"] = "optimal" if statuses == {"optimal"} else "feasible"
-    attrs["termination"] = ", ".join(dict.fromkeys(r.attrs["termination"] for r in results))
-    attrs["seconds"] = sum(r.attrs["seconds"] for r in results)
-    attrs["iterations"] = sum(r.attrs["iterations"] for r in results)
-    hashes = "".join(r.attrs["input_hash"] for r in results)
-    attrs["input_hash"] = hashlib.sha256(hashes.encode()).hexdigest()
-    keep = ("problem", "solver", "formulation", "version", "seed", "options")
-    attrs |= {key: results[0].attrs[key] for key in keep}
-    for name in ("gain_eur", "objective_eur", "bound_eur"):
-        joined[name] = (DAY, [r.attrs[name] for r in results])
-    joined["trade_agreed"] = (DAY, [int(r.attrs["trade"] == "agreed") for r in results])
-    joined = joined.assign_coords(weight=days["weight"])
-    for name in ("objective_eur", "bound_eur"):
-        attrs[f"{name}_per_year"] = float((joined[name] * joined["weight"]).sum())
-    return label(joined, attrs)

@@ -28,6 +28,8 @@ SUMMARY: Final = (
     "emission_t_per_year",
     "traded_mwh_per_year",
     "gain_eur_per_year",
+    "trade_cost_eur_per_year",
+    "trade_loss_mwh_per_year",
     "plan_gap",
 )
 """Columns of the table, as far as the cases have them."""

@@ -30,6 +30,14 @@ ITEM_NAMES: Final = {
     "replacement": "Replacement",
     "salvage": "Salvage value",
 }
+COUNTED: Final = {
+    "line": ("tie line", "tie lines"),
+    "replacement": ("replaced line", "replaced lines"),
+    "switch": ("remote-controlled switch", "remote-controlled switches"),
+    "sop": ("soft open point", "soft open points"),
+}
+"""Technologies that are counted, in the singular and the plural; the others have a size."""
+
 PRICE_SHARE: Final = 1 / 2
 """An average price is told where net trade is at least this share of what is traded in all."""
 
@@ -103,16 +111,15 @@ def eens_computed(plan: xr.Dataset) -> bool:
 
 def built_text(plan: xr.Dataset) -> str:
     """Return what a plan builds as a phrase, by technology: ``1.4 MW of PV and 1 tie line``."""
-    names = {"pv": "PV", "sop": "soft open points", "storage_energy": "more storage"}
+    names = {"pv": "PV", "storage_energy": "more storage", "dispatchable": "dispatchable power"}
     units, technology = plan["units"].to_numpy(), plan["technology_built"].to_numpy().astype(str)
     phrases = []
     for key in dict.fromkeys(technology.tolist()):
         rows = technology == key
         mw, mwh = (float(plan[k].to_numpy()[rows].sum()) for k in ("built_p_mw", "built_e_mwh"))
-        count = int(units[rows].sum())
-        if count and key in ("line", "switch"):
-            word = "tie line" if key == "line" else "switch"
-            phrases.append(f"{count} {word}{('es' if key == 'switch' else 's') * (count > 1)}")
+        count = float(units[rows].sum())
+        if count and key in COUNTED:
+            phrases.append(f"{digits(count)} {COUNTED[key][count != 1]}")
         elif count:
             sizes = [f"{digits(mw)} MW"] * (mw > 0 or not mwh) + [f"{digits(mwh)} MWh"] * (mwh > 0)
             size = " / ".join(sizes)
@@ -148,14 +155,14 @@ def trade_per_year(tree: xr.DataTree) -> xr.Dataset:
         Over ``participant``: ``cost_alone_eur``, ``cost_eur``, ``payment_eur``, ``saving_eur``,
         ``fee_eur``, ``sold_mwh``, ``bought_mwh``, ``net_mwh`` (bought less sold) and
         ``average_price_eur_per_mwh``: payment per MWh of net trade, NaN where trade runs both
-        ways and a price would say nothing; each ``operator_*`` of the first four as a scalar;
-        ``gain_eur``.
+        ways and a price would say nothing; each ``operator_*`` of the first four as a scalar,
+        where an operator stands apart; ``gain_eur``.
     """
     trade = tree["trade"].to_dataset()
     weight, energy = trade["weight"], per_year(traded_mwh(tree), trade["weight"])
     names = ("cost_alone_eur", "cost_eur", "payment_eur", "saving_eur")
     wanted = [*names, "fee_eur", *(f"operator_{k}" for k in names), "gain_eur"]
-    ds = xr.Dataset({k: per_year(trade[k], weight) for k in wanted})
+    ds = xr.Dataset({k: per_year(trade[k], weight) for k in wanted if k in trade})
     ds["sold_mwh"] = (PARTICIPANT, energy.sum("buyer").to_numpy())
     ds["bought_mwh"] = (PARTICIPANT, energy.sum("seller").to_numpy())
     net, gross = ds["bought_mwh"] - ds["sold_mwh"], ds["bought_mwh"] + ds["sold_mwh"]

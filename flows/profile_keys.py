@@ -8,8 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from flows.study import Study
-from flows.study_rules import closest
-from flows.study_text import KeyPath, StudyText
+from flows.study_text import KeyPath, closest
 from pp_p2p.errors import Finding
 
 LOAD_SUFFIX = "_pload"
@@ -25,7 +24,7 @@ def missing_column(frame: pd.DataFrame, path: Path, study: Study, column: str) -
     known = _known(frame, is_load=is_load)
     rule = f"{path.name} has no {kind} {name!r}"
     mend = f"{closest(name, known)}it has: {', '.join(known) or '(none)'}"
-    text = StudyText(study.file, study.text)
+    text = study.places
     keys = [key for key, wanted in (_of_loads if is_load else _of_plants)(study) if wanted == name]
     yield from (text.finding(key, rule, mend) for key in dict.fromkeys(keys))
     if not keys:

@@ -19,6 +19,7 @@ import pandas as pd
 import xarray as xr
 
 from flows.profile_keys import missing_column
+from flows.profile_prices import price_findings, price_values
 from flows.profiles_file import read_csv, stamp_findings, step_hours
 from flows.study import Study, profiles_path
 from pp_p2p.errors import Finding, raise_if_any
@@ -73,13 +74,14 @@ def read_profiles(
             *who.findings,
             *stamp_findings(frame, path, study.profiles.year),
             *_column_findings(frame, path, study, who),
+            *price_findings(frame, path, study),
         ]
     )
     values = {
         **_load_power(frame, study, load, who),
         "sgen_p_mw": _columns(frame, who.sgen) * sgen["p_mw"].to_numpy(dtype=float),
         "availability_pu": _columns(frame, who.new),
-        **_prices(study, frame.index),
+        **price_values(frame, study),
     }
     return _dataset(values, frame.index, path, study, load=load, sgen=sgen)
 
@@ -193,14 +195,6 @@ def _to_peak(values: Array) -> Array:
     """Stretch each column so that its largest magnitude is one; a column of zeros stays."""
     peak = np.abs(values).max(axis=0, initial=0.0)
     return np.asarray(values / np.where(peak > 0, peak, 1.0))
-
-
-def _prices(study: Study, stamps: pd.Index[Any]) -> dict[str, Array]:
-    hours = pd.DatetimeIndex(stamps).hour.to_numpy()
-    return {
-        "price_buy_eur_per_mwh": np.array(study.prices.buy_by_hour, dtype=float)[hours],
-        "price_sell_eur_per_mwh": np.array(study.prices.sell_by_hour, dtype=float)[hours],
-    }
 
 
 def _dataset(

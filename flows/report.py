@@ -98,7 +98,7 @@ def report_html(tree: xr.DataTree) -> str:
         joint_section(tree) if "joint" in tree.children else "",
         trade_section(tree),
         certificate_section(tree),
-        reading_section(),
+        reading_section(tree),
     )
     return page(title, parts)
 

@@ -8,6 +8,7 @@ from typing import Final
 import xarray as xr
 
 from flows.key_figures import NONE, digits, diverged, first_of, stages, whole
+from flows.report_market import words_of
 from flows.report_page import folded, paragraph, section, table
 
 MOST_DEVIATION_PU: Final = 1.0
@@ -93,6 +94,9 @@ _STAGE_NAMES: Final = {
 }
 
 _CERTIFICATE: Final = (
+    ("Mechanism", ("mechanism",), "words"),
+    ("Congestion management", ("congestion",), "words"),
+    ("Algorithm", ("algorithm",), "words"),
     ("Status", ("status",), "text"),
     ("Ended because", ("termination",), "text"),
     ("Confirmed by AC power flow", ("relaxation",), "confirmed"),
@@ -124,6 +128,8 @@ def _attribute(tree: xr.DataTree, stage: str, names: tuple[str, ...], kind: str)
     if kind == "money":
         per_year = any(name.endswith("per_year") and name in attrs for name in names)
         return f"{whole(value)} EUR{'/a' if per_year else ''}"
+    if kind == "words":
+        return str(value).replace("_", " ")
     return digits(value, 2) if kind == "number" else str(value)
 
 
@@ -133,12 +139,12 @@ READING: Final = (
     "Heuristic: a few typical days stand for a whole span, so rare hours outside of them are not "
     "seen, unless they were kept as extreme days. Energy not served is an expectation over single "
     "faults; ties and stored reserves that take over are not limited there by the capacity or "
-    "voltage of the lines. Payments split a gain that is computed exactly, but how they split it "
-    "follows from the bargaining powers, which are a choice and not a result. Costs are annuities "
-    "at today's prices in one representative year."
+    "voltage of the lines. {payments} Costs are annuities at today's prices in one representative "
+    "year."
 )
 
 
-def reading_section() -> str:
+def reading_section(tree: xr.DataTree) -> str:
     """Return what may be believed how far."""
-    return section("reading", "How to read this", paragraph(READING))
+    words = READING.format(payments=words_of(tree).reading)
+    return section("reading", "How to read this", paragraph(words))

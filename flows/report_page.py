@@ -170,6 +170,11 @@ def paragraph(words: str, kind: str = "") -> str:
     return f'<p class="{kind}">{text(words)}</p>' if kind else f"<p>{text(words)}</p>"
 
 
+def warning(words: str) -> str:
+    """Return a paragraph that nobody should miss."""
+    return f'<p class="verdict bad">{text(words)}</p>'
+
+
 def figure(picture: Any, key: str, alt: str, caption: str = "", *, tools: bool = False) -> str:
     """Return a Plotly figure as HTML.
 

@@ -10,6 +10,7 @@ import xarray as xr
 
 from flows import report_figures as figures
 from flows.key_figures import (
+    COUNTED,
     ITEM_NAMES,
     NONE,
     KeyFigures,
@@ -101,7 +102,9 @@ def map_section(tree: xr.DataTree) -> str:
         rows.append(
             (
                 one["candidate_name"].item(),
-                "tie line" if line >= 0 else TECHNOLOGY_SYMBOLS.get(technology, (technology,))[0],
+                COUNTED[technology][0]
+                if technology in COUNTED
+                else TECHNOLOGY_SYMBOLS.get(technology, (technology,))[0],
                 where,
                 names.get(int(one["candidate_owner"]), NONE),
                 f"{float(one['units']):.3g} of {int(one['max_units'])}",

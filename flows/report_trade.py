@@ -17,6 +17,14 @@ from flows.key_figures import (
     traded_mwh,
     whole,
 )
+from flows.report_market import (
+    NASH,
+    WORDS,
+    day_columns,
+    market_details,
+    operator_words,
+    words_of,
+)
 from flows.report_page import figure, paragraph, section, table
 from pp_p2p.names import DAY, PARTICIPANT
 
@@ -24,12 +32,12 @@ from pp_p2p.names import DAY, PARTICIPANT
 def trade_section(tree: xr.DataTree) -> str:
     """Return gains, payments, trades."""
     trade, span = tree["trade"].to_dataset(), span_text(tree)
-    agreed = trade["trade_agreed"].to_numpy() > 0
+    agreed, market = trade["trade_agreed"].to_numpy() > 0, words_of(tree)
     energy = traded_mwh(tree).sum(["seller", "buyer"]).to_numpy()
     rows: list[tuple[str, ...]] = [
         (
             day_title(tree, k),
-            "agreed" if agreed[k] else "none",
+            ("agreed" if market is WORDS[NASH] else "yes") if agreed[k] else "none",
             _cents(trade["gain_eur"][k]),
             digits(energy[k]),
         )
@@ -39,25 +47,31 @@ def trade_section(tree: xr.DataTree) -> str:
     gain, mwh = float(year["gain_eur"]), float(year["sold_mwh"].sum())
     rows.append((f"Sum over {span}", "", whole(gain), digits(mwh)))
     if not agreed.any():
-        words = "No trade is agreed on any typical day: cooperating gains nothing worth a payment."
+        words = market.nothing
     else:
         words = (
-            f"Trading saves {money(gain)} in {span} and moves {digits(mwh)} MWh between "
-            f"participants; it is agreed on {int(agreed.sum())} of {len(agreed)} typical days."
+            f"Trading by {market.name} {'saves' if gain >= 0 else 'costs'} {money(abs(gain))} in "
+            f"{span} and moves {digits(mwh)} MWh between participants; there is trade on "
+            f"{int(agreed.sum())} of {len(agreed)} typical days."
         )
-    head = ("Typical day", "Trade", "Gain, EUR", "Traded, MWh")
+    more = day_columns(trade)
+    head = ("Typical day", "Trade", "Gain, EUR", "Traded, MWh", *(name for name, _ in more))
+    rows = [
+        (*row, *(cells[k] if k < len(cells) else "" for _, cells in more))
+        for k, row in enumerate(rows)
+    ]
     parts = [
         paragraph(words),
         _participants_table(tree, year, f"Participants, sum over {span}, EUR"),
-        _operator_line(year, span),
+        paragraph(operator_words(tree, span)),
         paragraph(
             "A payment is positive where the participant pays, net trade where it buys more from "
             "others than it sells to them. The average price is the payment "
             "per MWh of net trade; it is left out where net "
-            "trade is under half of gross trade. On a day that is agreed without traded energy the "
-            "gain is a joint schedule that lowers losses, which the operator pays for.",
+            f"trade is under half of gross trade. {market.payment}",
             "note",
         ),
+        *market_details(tree),
         '<div class="pair"><div>',
         table("Each typical day, per day", head, rows, n_text=2, sums=1),
         "</div><div>",
@@ -98,20 +112,6 @@ def _participants_table(tree: xr.DataTree, money_of: xr.Dataset, caption: str) -
     if with_price:
         head += ["Net trade, MWh", "Average price, EUR/MWh"]
     return table(caption, head, rows, sums=1)
-
-
-def _operator_line(year: xr.Dataset, span: str) -> str:
-    alone, after, paid = (
-        float(year[f"operator_{k}"]) for k in ("cost_alone_eur", "cost_eur", "payment_eur")
-    )
-    harmless = abs(alone - after) <= 1e-6 * max(abs(alone), 1.0)
-    end = "it is held harmless." if harmless else f"it saves {whole(alone - after)} EUR."
-    verb = f"pays {whole(paid)}" if paid >= 0 else f"is paid {whole(-paid)}"
-    return paragraph(
-        f"The network operator {verb} EUR in {span} for the losses that trading avoids or causes. "
-        f"Its cost is {whole(alone)} EUR without and {whole(after)} EUR with trade: {end} "
-        f"Network fees on trade come to {whole(year['fee_eur'].sum())} EUR."
-    )
 
 
 def _days_folded(tree: xr.DataTree) -> str:

@@ -169,7 +169,8 @@ def _gains_section(tree: xr.DataTree, of: xr.Dataset) -> str:
             saving[PARTICIPANT].to_numpy().tolist(), saving.to_numpy(), strict=True
         )
     ]
-    rows.append(("operator", *(whole(v) for v in of["operator_saving_eur_per_year"])))
+    if of["operator_saving_eur_per_year"].notnull().any():  # there is one at the table
+        rows.append(("operator", *(whole(v) for v in of["operator_saving_eur_per_year"])))
     head = ("Participant", *_years(tree, of))
     caption = "What trading saves each of them in a year, EUR"
     return section("gains", "Gains of trading", table(caption, head, rows))

@@ -20,8 +20,9 @@ from typing import Any, Final
 
 import xarray as xr
 
-from flows.chain import Inputs, choose_days, joint_stage, plan_stage, trade_stage
+from flows.chain import Inputs, choose_days, joint_stage, plan_stage
 from flows.study import Study, profiles_path
+from flows.trading import trade_stage
 
 Done = Mapping[str, xr.Dataset]
 
@@ -111,7 +112,7 @@ STEPS: Final[list[Step]] = [
     ),
 ]
 
-INPUT_SECTIONS: Final = ("network", "profiles", "prices", "participant", "candidate")
+INPUT_SECTIONS: Final = ("network", "profiles", "prices", "participant", "sop", "candidate")
 """What net and profiles are made from."""
 
 SHOWN_ONLY: Final = ("report", "comparison", "summary", "cli", "key_figures")

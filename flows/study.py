@@ -10,14 +10,16 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from flows.study_candidate import Candidate
 from flows.study_cases import expand, has_cases
-from flows.study_elements import Candidate, Participant
-from flows.study_fields import unit_of_key
+from flows.study_elements import Participant
+from flows.study_fields import TAG, unit_of_key
 from flows.study_headers import missing_headers
 from flows.study_model import Study, names_a_file
-from flows.study_rules import closest, network_findings, rule_findings
+from flows.study_net_rules import network_findings
+from flows.study_rules import rule_findings
 from flows.study_sections import is_array, section_in
-from flows.study_text import KeyPath, StudyText, path_text
+from flows.study_text import KeyPath, StudyText, closest, path_text
 from pp_p2p.errors import Finding, InvalidInput, raise_if_any
 
 __all__ = [
@@ -198,7 +200,7 @@ def _merged(structure: list[Finding], rules: list[Finding]) -> list[Finding]:
 
 def _finding(error: ErrorDetails, text: StudyText) -> Finding:
     """Translate what pydantic found into plain words."""
-    path: KeyPath = tuple(part for part in error["loc"] if part != "[key]")
+    path: KeyPath = tuple(part for part in error["loc"] if not str(part).startswith(TAG))
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "extra_forbidden":
         return text.finding(path, *_unknown_key(path))

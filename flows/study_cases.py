@@ -9,12 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from flows.study_rules import closest
+from flows.key_meaning import Raw, Violation, drop_without_meaning
+from flows.study_candidate import Candidate
 from flows.study_scenarios import NOT_OVERRIDDEN, OVERRIDDEN_BY_NAME
-from flows.study_text import KeyPath
-
-Raw = Mapping[str, Any]
-Violation = tuple[KeyPath, str, str]
+from flows.study_text import KeyPath, closest
+from flows.study_trade_rules import drop_of_other_mechanisms
 
 MOST_CASES: Final = 2000
 """More are a slip in the matrix."""
@@ -34,7 +33,7 @@ INSTEAD_OF: Final[Mapping[str, tuple[str, ...]]] = {
 """Keys that say the same in another way: a scenario that gives one drops the others."""
 
 
-NEW_NEEDS: Final = {"candidate": "technology", "participant": "bus"}
+NEW_NEEDS: Final = {"candidate": "technology", "participant": "bus", "sop": "buses"}
 """What tells a new element of a list from a slip in the name of an old one."""
 
 
@@ -81,6 +80,7 @@ def expand(raw: Raw) -> tuple[list[RawCase], list[Violation]]:
             both = copy.deepcopy(one)
             for path, value, origin in overrides:
                 both.set_path(path, value, origin)
+            both.drop_foreign_keys()
             name = ", ".join(filter(None, [str(scenario["name"]), said])) or "base"
             cases.append(RawCase(name=name, raw=both.tables, origins=both.origins))
             wrong += both.wrong
@@ -205,6 +205,15 @@ class _Overrides:
         table[path[-1]] = copy.deepcopy(value)
         self.origins[(*where, path[-1])] = origin
         self._given.add((where, path[-1]))
+
+    def drop_foreign_keys(self) -> None:
+        """Drop keys of the study that belong to another mechanism, or technology, than chosen."""
+        below = [(*where, key) for where, key in self._given if where[0] == "trade"]
+        drop_of_other_mechanisms(self.tables, {str(path[1]) for path in below})
+        for i, candidate in enumerate(self.tables.get("candidate", [])):
+            if (("candidate", i), "technology") in self._given:
+                given = {k for where, k in self._given if where == ("candidate", i)}
+                drop_without_meaning(Candidate, candidate, given.__contains__)
 
     def _table_of(
         self, path: tuple[str, ...], origin: KeyPath

@@ -1,4 +1,4 @@
-"""The sections of a study file about who trades and what may be built."""
+"""The sections of a study file about who trades, and soft open points."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from flows.study_fields import (
     Name,
     Names,
     NonNegative,
+    PartAtTerminals,
     Percent,
     Positive,
+    QuantityAtTerminals,
+    RatingAtTerminals,
     Section,
+    SwitchAtTerminals,
+    ValueAtTerminals,
 )
-
-KW_PER_MW = 1e3
 
 
 class Sgen(Section):
@@ -75,57 +78,36 @@ class Participant(Section):
     )
 
 
-class Candidate(Section):
-    """``[[candidate]]``: something that may be built in whole units.
+class Sop(Section):
+    """``[[sop]]``: a soft open point; a key of its terminals has one value, or one for each.
 
-    The investment is given per unit, or per kW of `unit_p_mw` plus per kWh of `unit_e_mwh`;
-    fixed O&M per unit and year, or in percent of the investment per year.
+    A key that is a column of ``net.sop_terminal`` goes there as it is (`flows.study_net`).
     """
 
-    name: Name = Field(description="name of the candidate")
-    technology: Literal["pv", "wind", "storage", "line"] = Field(description="what is built")
-    bus: Index | None = Field(default=None, description="pandapower index of the bus")
-    participant: Name | None = Field(default=None, description="owner; none: the operator")
-    unit_p_mw: Positive | None = Field(default=None, description="power of one unit")
-    unit_e_mwh: Positive | None = Field(default=None, description="energy of one unit")
-    max_units: Annotated[int, Field(ge=1)] = Field(default=1, description="most that can be built")
-    capex_eur_per_unit: NonNegative | None = Field(default=None, description="investment per unit")
-    capex_eur_per_kw: NonNegative | None = Field(default=None, description="investment per kW")
-    capex_eur_per_kwh: NonNegative | None = Field(default=None, description="investment per kWh")
-    fixed_om_eur_per_unit_per_year: NonNegative | None = Field(
-        default=None, description="fixed operation and maintenance of one unit"
+    name: Name = Field(description="name of the soft open point")
+    buses: Annotated[tuple[Index, ...], Field(strict=False, min_length=2)] = Field(
+        description="buses of its terminals, two or more"
     )
-    fixed_om_percent_per_year: Percent | None = Field(
-        default=None, description="the same, as a part of the investment"
+    sn_mva: RatingAtTerminals = Field(description="rated apparent power")
+    loss_factor: PartAtTerminals = Field(
+        default=(0.0,), description="loss per apparent power, 0 to 1"
     )
-    variable_om_eur_per_mwh: NonNegative = Field(
-        default=0.0,
-        description="cost per MWh produced; storage: per MWh charged or discharged",
+    loss_standby_mw: QuantityAtTerminals = Field(
+        default=(0.0,), description="loss whatever it carries"
     )
-    lifetime_years: Positive = Field(description="years over which the investment is annualised")
-    charge_efficiency_percent: Efficiency = Field(
-        default=95.0, description="storage: energy stored per energy taken"
+    loss_quadratic_per_mva: QuantityAtTerminals = Field(
+        default=(0.0,), description="loss per square of the apparent power"
     )
-    discharge_efficiency_percent: Efficiency = Field(
-        default=95.0, description="storage: energy fed in per energy taken out"
+    min_q_mvar: ValueAtTerminals = Field(
+        default=(), description="least reactive power fed in; none: the rating"
     )
-    min_soc_percent: Percent = Field(
-        default=0.0, description="storage: part of the energy that is kept for faults"
+    max_q_mvar: ValueAtTerminals = Field(
+        default=(), description="most reactive power fed in; none: the rating"
     )
-    line: Index | None = Field(default=None, description="open row of net.line that may be closed")
-
-    @property
-    def unit_capex_eur(self) -> float:
-        """Investment of one unit, EUR."""
-        if self.capex_eur_per_unit is not None:
-            return self.capex_eur_per_unit
-        power = (self.capex_eur_per_kw or 0.0) * (self.unit_p_mw or 0.0)
-        energy = (self.capex_eur_per_kwh or 0.0) * (self.unit_e_mwh or 0.0)
-        return KW_PER_MW * (power + energy)
-
-    @property
-    def unit_fixed_om_eur_per_year(self) -> float:
-        """Fixed operation and maintenance of one unit, EUR/a."""
-        if self.fixed_om_eur_per_unit_per_year is not None:
-            return self.fixed_om_eur_per_unit_per_year
-        return self.unit_capex_eur * (self.fixed_om_percent_per_year or 0.0) / 100
+    grid_forming: SwitchAtTerminals = Field(
+        default=(False,), description="whether it can hold the voltage of an island"
+    )
+    vm_pu: RatingAtTerminals = Field(default=(1.0,), description="voltage that it holds there")
+    in_service: bool | None = Field(
+        default=None, description="none: it is there, unless it is what a candidate would build"
+    )

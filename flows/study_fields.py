@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
+from pp_p2p.elements.candidate_table import Technology
 from pp_p2p.names import unit_of
 
 HOURS_PER_DAY = 24
@@ -32,6 +41,10 @@ def unit_of_key(key: str) -> str:
     fitting = [suffix for suffix in KEY_UNITS if key.endswith(suffix)]
     return KEY_UNITS[max(fitting, key=len)] if fitting else unit_of(key)
 
+
+TAG = "["
+"""Begins what is no key of the file in the place of an error."""
+HOURS, COLUMN = "[hours]", "[column]"
 
 Index = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -59,6 +72,21 @@ def _by_hour(value: Any) -> Any:
     return value
 
 
+def _hours_or_column(value: Any) -> str:
+    """Return which kind of a price or an emission factor is given."""
+    return COLUMN if isinstance(value, str) else HOURS
+
+
+def _each(value: Any) -> Any:
+    """Return one value as that of every terminal."""
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+def _one_or_list(**schema: Any) -> WithJsonSchema:
+    several = {"type": "array", "items": schema, "minItems": 1}
+    return WithJsonSchema({"anyOf": [schema, several]})
+
+
 def _day_count(value: Any) -> Any:
     good = value == "auto" or (
         isinstance(value, int) and not isinstance(value, bool) and value >= 1
@@ -77,18 +105,41 @@ def _day_count(value: Any) -> Any:
 _NUMBER = {"type": "number"}
 _HOURS = {"type": "array", "items": _NUMBER, "minItems": HOURS_PER_DAY, "maxItems": HOURS_PER_DAY}
 _DAYS = {"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]}
+_BY_HOUR = (BeforeValidator(_by_hour), Field(strict=False))
+_COLUMN = Annotated[Name, Tag(COLUMN)]
+_OR_COLUMN = {"type": "string", "minLength": 1, "title": "column of the profiles file"}
 ByHour = Annotated[
-    tuple[float, ...],
-    BeforeValidator(_by_hour),
-    Field(strict=False),
-    WithJsonSchema({"anyOf": [_NUMBER, _HOURS]}),
+    Annotated[tuple[float, ...], *_BY_HOUR, Tag(HOURS)] | _COLUMN,
+    Discriminator(_hours_or_column),
+    WithJsonSchema({"anyOf": [_NUMBER, _HOURS, _OR_COLUMN]}),
 ]
+"""One number, 24 of them, or the name of a column of the profiles file."""
+
+_AT_LEAST_0 = {"type": "number", "minimum": 0}
+PositiveByHour = Annotated[
+    Annotated[tuple[NonNegative, ...], *_BY_HOUR, Tag(HOURS)] | _COLUMN,
+    Discriminator(_hours_or_column),
+    WithJsonSchema({"anyOf": [_AT_LEAST_0, {**_HOURS, "items": _AT_LEAST_0}, _OR_COLUMN]}),
+]
+
+_EACH = (BeforeValidator(_each), Field(strict=False))
+RatingAtTerminals = Annotated[
+    tuple[Positive, ...], *_EACH, _one_or_list(type="number", exclusiveMinimum=0)
+]
+QuantityAtTerminals = Annotated[
+    tuple[NonNegative, ...], *_EACH, _one_or_list(type="number", minimum=0)
+]
+PartAtTerminals = Annotated[
+    tuple[Annotated[float, Field(ge=0, le=1)], ...],
+    *_EACH,
+    _one_or_list(type="number", minimum=0, maximum=1),
+]
+ValueAtTerminals = Annotated[tuple[float, ...], *_EACH, _one_or_list(type="number")]
+SwitchAtTerminals = Annotated[tuple[bool, ...], *_EACH, _one_or_list(type="boolean")]
 DayCount = Annotated[int | Literal["auto"], BeforeValidator(_day_count), WithJsonSchema(_DAYS)]
 Names = Annotated[tuple[Name, ...], Field(strict=False)]
 StageYears = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False, min_length=1)]
-RatesByTechnology = dict[
-    Literal["pv", "wind", "storage", "line"], Annotated[float, Field(gt=-100, lt=100)]
-]
+RatesByTechnology = dict[Technology, Annotated[float, Field(gt=-100, lt=100)]]
 Limits = Annotated[tuple[NonNegative, ...], Field(strict=False)]
 Indices = Annotated[tuple[Index, ...], Field(strict=False)]
 ByIndex = Annotated[dict[Annotated[Index, Field(strict=False)], Name], Field(strict=False)]

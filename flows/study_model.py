@@ -8,14 +8,13 @@ a mistake, text is never taken for a number. Rules that need more than one key l
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, PrivateAttr
 
-from flows.study_elements import Candidate, Participant
+from flows.study_candidate import Candidate
+from flows.study_elements import Participant, Sop
 from flows.study_fields import (
-    HOURS_PER_DAY,
-    ByHour,
     ByIndex,
     DayCount,
     Extreme,
@@ -28,6 +27,7 @@ from flows.study_fields import (
     Section,
 )
 from flows.study_market import Collaboration, Trade
+from flows.study_prices import Prices
 from flows.study_scenarios import Horizon, Matrix, Running, Scenario
 from flows.study_text import KeyPath, StudyText
 
@@ -118,47 +118,6 @@ class Profiles(Section):
     availability: Availability = Field(description="profiles of new pv and wind")
 
 
-class PriceWindow(Section):
-    """``[[prices.buy_window]]``: one price from an hour to another; 22 to 6 runs over midnight."""
-
-    from_h: Annotated[int, Field(ge=0, le=23)] = Field(description="first hour")
-    to_h: Annotated[int, Field(ge=1, le=24)] = Field(description="hour the window ends")
-    price_eur_per_mwh: float = Field(description="price in the window")
-
-    @property
-    def hours(self) -> tuple[int, ...]:
-        """Hours of the day that the window covers."""
-        if self.from_h < self.to_h:
-            return tuple(range(self.from_h, self.to_h))
-        return tuple(range(self.from_h, HOURS_PER_DAY)) + tuple(range(self.to_h))
-
-
-class Prices(Section):
-    """``[prices]``: what the participants pay and get at the grid, on the clock of the profiles."""
-
-    needs_too: ClassVar[tuple[str, ...]] = ("buy_eur_per_mwh or [[prices.buy_window]]",)
-    """What must be given beside the required keys: `flows.study_rules` holds it."""
-
-    sell_eur_per_mwh: ByHour = Field(description="feed-in price: one number or 24")
-    buy_eur_per_mwh: ByHour = Field(default=(), description="purchase price: one number or 24")
-    buy_window: Annotated[tuple[PriceWindow, ...], Field(strict=False)] = Field(
-        default=(), description="purchase price as windows of the day"
-    )
-
-    @property
-    def buy_by_hour(self) -> tuple[float, ...]:
-        """Purchase price of hour 0 to 23, shape (24,), EUR/MWh."""
-        if self.buy_eur_per_mwh:
-            return self.buy_eur_per_mwh
-        of_hour = {hour: w.price_eur_per_mwh for w in self.buy_window for hour in w.hours}
-        return tuple(of_hour[hour] for hour in range(HOURS_PER_DAY))
-
-    @property
-    def sell_by_hour(self) -> tuple[float, ...]:
-        """Feed-in price of hour 0 to 23, shape (24,), EUR/MWh."""
-        return self.sell_eur_per_mwh
-
-
 class TypicalDays(Section):
     """``[typical_days]``: how the year is made small."""
 
@@ -233,6 +192,9 @@ class Study(Section):
     prices: Prices = Field(description="purchase and feed-in prices")
     participant: Annotated[tuple[Participant, ...], Field(strict=False, min_length=1)] = Field(
         description="who trades"
+    )
+    sop: Annotated[tuple[Sop, ...], Field(strict=False)] = Field(
+        default=(), description="soft open points"
     )
     candidate: Annotated[tuple[Candidate, ...], Field(strict=False)] = Field(
         default=(), description="what may be built"

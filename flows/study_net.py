@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from flows.study import Study, network_findings
-from flows.study_elements import Participant
+from flows.study_candidate import ENERGY, Candidate
+from flows.study_elements import Participant, Sop
+from flows.study_text import KeyPath
 from pp_p2p.elements.attributes import (
     set_customers,
     set_line_reliability,
     set_storage,
     set_trafo_reliability,
 )
-from pp_p2p.elements.create import create_candidate, create_participant
+from pp_p2p.elements.create import create_candidate, create_participant, create_sop
 from pp_p2p.elements.library import open_net
 from pp_p2p.elements.ownership import assign
+from pp_p2p.elements.tables import TABLES, frame
 from pp_p2p.elements.validate import validate
-from pp_p2p.errors import InvalidInput, raise_if_any
+from pp_p2p.elements.write import next_index
+from pp_p2p.errors import Finding, InvalidInput, raise_if_any
 from pp_p2p.names import OPERATOR
 
 _SGEN_TYPE = {"pv": "PV", "wind": "WP"}
@@ -38,6 +43,7 @@ def build_net(study: Study) -> Any:
     _add_sgens(net, study, owners)
     for participant in study.participant:
         _add_storages(net, participant, owners[participant.name])
+    _add_sops(net, study)
     _add_candidates(net, study, owners)
     validate(net)
     return net
@@ -138,31 +144,76 @@ def _add_storages(net: Any, p: Participant, owner: int) -> None:
         assign(net, owner, storage=[int(row)])
 
 
+def _add_sops(net: Any, study: Study) -> None:
+    targets = {candidate.sop for candidate in study.candidate}
+    found: list[Finding] = []
+    for i, sop in enumerate(study.sop):
+        given = _columns(sop, "sop_terminal")
+        there = sop.name not in targets if sop.in_service is None else sop.in_service
+        try:
+            create_sop(net, sop.buses, name=sop.name, in_service=there, **given)
+        except InvalidInput as error:
+            found += _placed(study, ("sop", i), error)
+    raise_if_any(found)
+
+
 def _add_candidates(net: Any, study: Study, owners: dict[str, int]) -> None:
-    for c in study.candidate:
-        bus = int(net.line.from_bus[c.line]) if c.bus is None else c.bus
-        given = {
-            name: value
-            for name in (
-                "unit_p_mw",
-                "unit_e_mwh",
-                "charge_efficiency_percent",
-                "discharge_efficiency_percent",
-                "min_soc_percent",
-                "line",
-            )
-            if (value := getattr(c, name)) is not None
+    sops, first = sop_rows(net), next_index(net, "candidate", None)
+    found: list[Finding] = []
+    # storage without energy of its own is refused where nothing gives it some: that comes first
+    energy_first = sorted(enumerate(study.candidate), key=lambda one: one[1].technology != ENERGY)
+    for i, c in energy_first:
+        columns = {
+            **_columns(c, "candidate"),
+            "participant": OPERATOR if c.participant is None else owners[c.participant],
+            "capex_eur_per_unit": c.unit_capex_eur,
+            "fixed_om_eur_per_unit_per_year": c.unit_fixed_om_eur_per_year,
         }
-        create_candidate(
-            net,
-            bus,
-            technology=c.technology,
-            name=c.name,
-            participant=OPERATOR if c.participant is None else owners[c.participant],
-            max_units=c.max_units,
-            capex_eur_per_unit=c.unit_capex_eur,
-            fixed_om_eur_per_unit_per_year=c.unit_fixed_om_eur_per_year,
-            variable_om_eur_per_mwh=c.variable_om_eur_per_mwh,
-            lifetime_years=c.lifetime_years,
-            **given,
-        )
+        if c.sop is not None:
+            columns["sop"] = sops[c.sop]
+        try:
+            create_candidate(net, **{"bus": _bus_of(net, c, sops), **columns}, index=first + i)
+        except InvalidInput as error:
+            found += _placed(study, ("candidate", i), error)
+    raise_if_any(found)
+    if study.candidate:
+        net.candidate = net.candidate.sort_index()
+
+
+def sop_rows(net: Any) -> dict[str, int]:
+    """Return the row of ``net.sop`` of each name; of those that are there twice, the last."""
+    table = frame(net, "sop")
+    rows = zip(table["name"].tolist(), table.index.tolist(), strict=True)
+    return {str(name): int(row) for name, row in rows}
+
+
+def _bus_of(net: Any, candidate: Candidate, sops: dict[str, int]) -> int:
+    """Return where a candidate without a bus stands: at the first end of what it is about."""
+    if candidate.line is not None:
+        return int(net.line.at[candidate.line, "from_bus"])
+    if candidate.switch is not None:
+        return int(net.switch.at[candidate.switch, "bus"])
+    if candidate.sop is not None:
+        terminal = frame(net, "sop_terminal")
+        return int(terminal.loc[terminal["sop"] == sops[candidate.sop], "bus"].iloc[0])
+    return -1
+
+
+def _columns(section: Candidate | Sop, table: str) -> dict[str, Any]:
+    """Return the keys of a section that are columns of `table`, where they say something."""
+    found = {name: getattr(section, name, None) for name in TABLES[table].by_name}
+    given = {name: value for name, value in found.items() if value not in (None, ())}
+    if isinstance(section, Candidate):
+        return given
+    return {
+        name: value[0] if len(value) == 1 else value
+        for name, value in given.items()
+        if isinstance(value, tuple)
+    }
+
+
+def _placed(study: Study, here: KeyPath, error: InvalidInput) -> Iterator[Finding]:
+    """Yield findings of the library about a row of a table where the study file has its keys."""
+    text = study.places
+    for one in error.findings:
+        yield text.finding((*here, one.column) if one.column else here, one.rule, one.mend)

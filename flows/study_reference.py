@@ -10,6 +10,7 @@ from typing import Any, Final
 from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
+from flows.key_meaning import description_of
 from flows.study_fields import unit_of_key
 from flows.study_sections import all_sections, section_in
 
@@ -50,7 +51,7 @@ def _section(path: tuple[str, ...], section: type[BaseModel], *, listed: bool) -
     about = (section.__doc__ or "").strip().splitlines()[0].rpartition("``: ")[2]
     yield f"## `{header}`\n\n{about[:1].upper()}{about[1:]}\n"
     rows = [
-        (f"`{key}`", _kind(field), unit_of_key(key), _default(field), field.description or "")
+        (f"`{key}`", _kind(field), unit_of_key(key), _default(field), description_of(field))
         for key, field in section.model_fields.items()
         if section_in(field.annotation) is None
     ]
@@ -87,6 +88,7 @@ def _in_words(schema: dict[str, Any], plural: str = "") -> str:
     if schema["type"] == "object":
         return f"table of index = {_in_words(schema['additionalProperties'])}"
     bounds = [f"{word} {schema[key]:g}" for key, word in _BOUNDS.items() if key in schema]
+    plural = "" if schema["type"] == "boolean" else plural
     return ", ".join([_TYPES[schema["type"]] + plural, *bounds])
 
 

@@ -96,7 +96,7 @@ class Running(Section):
     address: str = Field(default="", description="Dask or Ray: address of the cluster; none: local")
 
 
-OVERRIDDEN_BY_NAME: Final = ("candidate", "participant")
+OVERRIDDEN_BY_NAME: Final = ("sop", "candidate", "participant")
 """Listed sections whose elements a scenario names: ``[scenario.candidate."PV at 11"]``."""
 
 NOT_OVERRIDDEN: Final = ("scenario", "matrix", "run")

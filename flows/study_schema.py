@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 from typing import Any, Final
 
+from flows.key_meaning import description_of
 from flows.study_model import Study
 from flows.study_scenarios import NOT_OVERRIDDEN, OVERRIDDEN_BY_NAME
+from flows.study_sections import all_sections
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 PARTIAL: Final = "Changed"
@@ -17,6 +19,9 @@ def study_schema() -> dict[str, Any]:
     """Return the schema: sections, keys, units in the names, bounds, choices and defaults."""
     schema = Study.model_json_schema()
     definitions: dict[str, Any] = schema["$defs"]
+    for _, section, _ in all_sections():
+        for key, field in section.model_fields.items():
+            definitions[section.__name__]["properties"][key]["description"] = description_of(field)
     for name in list(definitions):
         changed = _changed(copy.deepcopy(definitions[name]))
         definitions[PARTIAL + name] = changed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -95,6 +96,18 @@ def path_text(path: KeyPath) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """Return ``did you mean 'x'? `` or an empty text."""
+    by_lower = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return f"did you mean {by_lower[found[0]]!r}? " if found else ""
+
+
+def listed(values: Iterable[object]) -> str:
+    """Return `values` as ``1, 2, 3``."""
+    return ", ".join(str(value) for value in values) or "(none)"
 
 
 def _line_of_keys(text: str) -> Mapping[KeyPath, int]:

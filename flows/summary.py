@@ -15,6 +15,7 @@ from rich.table import Table
 from flows.key_figures import (
     ITEM_NAMES,
     KeyFigures,
+    confirmed,
     digits,
     first_of,
     owner_names,
@@ -24,6 +25,7 @@ from flows.key_figures import (
     whole,
 )
 from flows.limits import broken_limits
+from flows.report_market import market_findings
 from pp_p2p.names import CANDIDATE, PARTICIPANT
 
 STAGE_ROWS = {
@@ -193,7 +195,7 @@ def _trade(tree: xr.DataTree) -> Table:
     columns = ("cost_alone_eur", "cost_eur", "payment_eur", "saving_eur")
     agreed = tree["trade"]["trade_agreed"].to_numpy() > 0
     table = _table(
-        f"Trade over {span_text(tree)}, EUR (agreed on {agreed.sum()} of {agreed.size} days)",
+        f"Trade over {span_text(tree)}, EUR (on {agreed.sum()} of {agreed.size} days)",
         ("participant",),
         ("alone", "with trade", "payment", "saving", "sold MWh", "net MWh"),
     )
@@ -202,7 +204,8 @@ def _trade(tree: xr.DataTree) -> Table:
         money = (whole(one[k]) for k in columns)
         energy = (digits(float(one[k])) for k in ("sold_mwh", "net_mwh"))
         _add(table, names.get(who, str(who)), *money, *energy)
-    _add(table, "operator", *(whole(year[f"operator_{k}"]) for k in columns), "-", "-")
+    if "operator_cost_eur" in year:
+        _add(table, "operator", *(whole(year[f"operator_{k}"]) for k in columns), "-", "-")
     return table
 
 
@@ -221,7 +224,7 @@ def _certificates(tree: xr.DataTree) -> Table:
     row("relaxation gap, p.u.", "relaxation_gap")
     row("AC voltage error, p.u.", "ac_vm_error_pu")
     row("AC loss error, %", "ac_loss_error_percent")
-    good = KeyFigures.of(tree).confirmed
+    good = confirmed(tree)
     _add(
         table, "AC power flow", *("confirmed" if good[s] else "NOT confirmed" for s in stages(tree))
     )
@@ -267,6 +270,7 @@ def caveats(tree: xr.DataTree) -> list[str]:
                 f"{float(attrs['ac_vm_error_pu']):.2g} p.u., loss error "
                 f"{float(attrs['ac_loss_error_percent']):.2g} %)"
             )
+    lines += [f"trade: {phrase}" for phrase in market_findings(tree)]
     if "stage" in tree["plan"].dims:
         return lines
     return lines + [f"doing nothing: {phrase}" for phrase in broken_limits(tree, "nothing")]

@@ -49,7 +49,9 @@ def study_indicators(study: xr.DataTree | Mapping[str, xr.Dataset]) -> xr.Datase
         loading, emissions. Over ``year`` and ``item``: ``cash_flow_eur`` and
         ``present_value_eur``; a plan of one year has the annuity as ``investment``. Over
         ``stage`` and ``candidate`` (by name): what is built. Over ``stage`` and ``participant``
-        (by name): gains of trading in a year. Scalars: ``npc_eur``, ``eac_eur_per_year``.
+        (by name): gains of trading in a year; over ``stage`` what all pay after trade, and the
+        losses on the traded days, whatever the mechanism. Scalars: ``npc_eur``,
+        ``eac_eur_per_year``.
 
     Raises
     ------
@@ -205,10 +207,31 @@ def _gains(trade: xr.Dataset, days: xr.Dataset, network: xr.Dataset) -> xr.Datas
     ds = xr.Dataset({k: v.reset_coords(drop=True).drop_attrs() for k, v in found.items()})
     names = dict(zip(network[PARTICIPANT].to_numpy().tolist(), _people(network), strict=True))
     ds = ds.assign_coords({PARTICIPANT: [names.get(int(k), str(k)) for k in people]})
-    for name in ("operator_saving_eur", "gain_eur"):
-        ds[f"{name}_per_year"] = (one[name] * weight).sum(DAY).reset_coords(drop=True).drop_attrs()
     ds["traded_mwh_per_year"] = ds["sold_mwh_per_year"].sum(PARTICIPANT)
-    return ds
+    return ds.merge(_of_market(one, weight, step_h))
+
+
+def _of_market(one: xr.Dataset, weight: xr.DataArray, step_h: float) -> xr.Dataset:
+    """Return what any mechanism comes to (stage,); NaN where it knows no operator apart."""
+    gain = one["gain_eur"]
+    nobody = xr.full_like(gain, np.nan, dtype=float)
+    cost = one["cost_eur"].sum(PARTICIPANT)
+    lost = one.get("loss_mw", nobody)
+    if "sop_loss_mw" in one:
+        lost = lost + one["sop_loss_mw"].sum("sop_terminal")
+    over: list[Any] = [k for k in lost.dims if k == HOUR]
+    of_day = {
+        "gain_eur_per_year": gain,
+        "operator_saving_eur_per_year": one.get("operator_saving_eur", nobody),
+        "trade_cost_eur_per_year": cost + one.get("operator_cost_eur", xr.zeros_like(cost)),
+        "trade_loss_mwh_per_year": (lost * step_h).sum(over, skipna=False),
+    }
+    found = {k: (v * weight).sum(DAY, skipna=False) for k, v in of_day.items()}
+    if "limits_broken" in one:
+        found["limits_broken_per_year"] = (one["limits_broken"] * weight).sum(DAY)
+    if "operations" in one:
+        found["switching_per_year"] = (one["operations"].sum(HOUR) * weight).sum(DAY)
+    return xr.Dataset({k: v.reset_coords(drop=True).drop_attrs() for k, v in found.items()})
 
 
 def _people(network: xr.Dataset) -> list[str]:

@@ -25,6 +25,7 @@ import pyomo.environ as pyo
 
 from planning.costs import capital_recovery_factor
 from planning.discounting import PURCHASE_ITEMS, Discounting
+from planning.expansion_result import NOTHING
 from planning.investment import MONEY_SCALE, declare_linking
 from planning.stages import Stage, first_years
 from planning.year_model import ExpansionData, add_year
@@ -216,10 +217,14 @@ def build_one(data: HorizonData, formulation: Formulation, stage: int, before: A
 
 
 def read_bought(model: Any, data: HorizonData) -> Array:
-    """Return what a solved model buys (stage, purchase), 0 for stages that it has not."""
+    """Return what a solved model buys (stage, purchase), 0 for stages that it has not.
+
+    What is continuous and below `NOTHING` is not built.
+    """
     bought = np.zeros(data.shape)
     for (s, j), member in model.built.items():
-        bought[s, j] = max(member.value, 0.0) if data.continuous[j] else round(member.value)
+        sized = member.value if member.value >= NOTHING else 0.0
+        bought[s, j] = sized if data.continuous[j] else round(member.value)
     return bought
 
 

@@ -23,6 +23,7 @@ from pp_p2p.market.congestion import (
     Sold,
     tighten,
 )
+from pp_p2p.market.day_result import share_alike
 from pp_p2p.market.network_state import Network, State
 from pp_p2p.market.own_schedules import OwnSchedules, Schedule
 from pp_p2p.market.price_market import Cleared, Offers, clear_market
@@ -121,12 +122,15 @@ def alone_market(own: OwnSchedules, n: int, hours: int) -> Callable[[Capacity], 
     return clear
 
 
-def bargained_market(own: OwnSchedules) -> Callable[[Capacity], Market]:
+def bargained_market(own: OwnSchedules, data: ClearingData) -> Callable[[Capacity], Market]:
     """Return the clearing of those who minimise the social cost and bargain over money."""
 
     def clear(capacity: Capacity) -> Market:
         schedule = own.together(capacity)
-        return Market(schedule=schedule, trades=read_trades(schedule.model.trades))
+        trades = read_trades(schedule.model.trades)
+        if not capacity.binds:  # through a pool many trades cost the same
+            trades = share_alike(data, schedule.model, trades)
+        return Market(schedule=schedule, trades=trades)
 
     return clear
 

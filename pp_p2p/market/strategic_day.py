@@ -57,7 +57,7 @@ def managed_trade_day(
     if isinstance(mechanism, Stackelberg):
         clear = strategic_market(own, data, mechanism, data.fee_eur_per_mwh)
     else:
-        clear = bargained_market(own)
+        clear = bargained_market(own, data)
     managed = manage(clear, data, network, congestion, solver)
     cost_alone = costs_with_losses(data, alone)
     day = _day(data, managed, mechanism)

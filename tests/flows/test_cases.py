@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tomllib
 from pathlib import Path
 
+import pandapower.networks as pn
 import pytest
 
 from flows.plan_years import stages_of
 from flows.steps import STEPS, inputs_key, step_key
-from flows.study import load_cases, load_study, study_template
+from flows.study import load_cases, load_study, network_findings, study_template
 from flows.study_cases import folder_name
 from flows.study_schema import study_schema
+from pp_p2p.elements.candidate_table import TECHNOLOGIES
 from pp_p2p.errors import InvalidInput
 
 sys.path.insert(0, str(Path(__file__).parent))
-from small_study import HORIZON, SCENARIOS, write_small
+from small_study import HORIZON, SCENARIOS, write_small, write_text
 
 TEMPLATE = study_template()
 ALONE = (
@@ -233,3 +236,24 @@ def test_the_schema_takes_good_files_and_refuses_bad_ones(tmp_path):
         good + "[scenario.netwrk]\nx = 1\n",
     ):
         assert list(validator.iter_errors(tomllib.loads(bad)))
+
+
+def test_all_that_the_template_offers_is_good(tmp_path):
+    """With every optional line in use it loads, fits its net but for switches, and the schema."""
+    check = pytest.importorskip("jsonschema", reason="is in the extra test").Draft202012Validator
+    first = TEMPLATE.index("\n# [[sop]]")
+    offered = re.sub(r"(?m)^# ?", "", TEMPLATE[first:])
+    text = ALONE[: ALONE.index("\n# [[sop]]")] + offered
+    for key in ("grid_emission_t_per_mwh", "emission_price_eur_per_t", "emission_cap_t_per_year"):
+        text, n = re.subn(rf"(?m)^# ({key} = )", r"\1", text)
+        assert n == 1, key
+    raw = tomllib.loads(text)
+    assert list(check(json.loads(json.dumps(study_schema()))).iter_errors(raw)) == []
+    technologies = {one["technology"] for one in raw["candidate"]}
+    assert technologies == set(TECHNOLOGIES)
+    cases = load_cases(write_text(tmp_path, text))
+    assert {one.trade.mechanism for one in cases} == {"nash_bargaining", "stackelberg"}
+    assert {one.sop[0].sn_mva for one in cases if one.sop} == {(0.5,), (1.0,)}
+    found = [str(one) for one in network_findings(cases[0], pn.case33bw())]
+    assert len(found) == 1
+    assert "the net has no switch 0" in found[0]

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from flows.chain import Inputs, _joined, choose_days
+from flows.chain import Inputs, choose_days
 from flows.study import load_study, study_template
+from flows.trading import join_days
 from pp_p2p.errors import InvalidInput
 
 DAYS = xr.Dataset(coords={"day": [3, 5, 9], "weight": ("day", [200.0, 100.0, 66.0])})
@@ -45,7 +46,7 @@ def test_attributes_are_the_worst_of_all_days() -> None:
     worst = day(
         status="feasible", termination="AlmostSolved", relaxation="inexact", gap=1e-3, trade="none"
     )
-    joined = _joined([day(), worst, day()], DAYS)
+    joined = join_days([day(), worst, day()], DAYS)
     assert joined.attrs["status"] == "feasible"
     assert joined.attrs["termination"] == "Solved, AlmostSolved"
     assert joined.attrs["relaxation"] == "inexact"
@@ -57,7 +58,7 @@ def test_attributes_are_the_worst_of_all_days() -> None:
 
 
 def test_days_that_end_alike_are_told_once() -> None:
-    assert _joined([day(), day(), day()], DAYS).attrs["termination"] == "Solved"
+    assert join_days([day(), day(), day()], DAYS).attrs["termination"] == "Solved"
 
 
 @pytest.mark.parametrize(
@@ -83,3 +84,27 @@ def test_too_many_typical_days_are_found_in_the_study_file(
     with pytest.raises(InvalidInput) as caught:
         choose_days(load_study(path), Inputs(net=None, profiles=year))
     assert f"study.toml:{line}, typical_days.{said}" in str(caught.value)
+
+
+def managed(rounds: int, n_operations: int) -> xr.Dataset:
+    """Return a day with records of its own length, of a market that knows no bound."""
+    one = day(limits_broken=rounds, equilibrium="equilibrium", trade="cleared")
+    del one.attrs["bound_eur"], one.attrs["ac_loss_error_percent"]
+    one["broken_by_round"] = ("congestion_round", np.arange(rounds))
+    one["operation_element"] = ("operation", np.array(["line 3"] * n_operations, dtype=str))
+    return one.assign_coords(congestion_round=np.arange(1, rounds + 1))
+
+
+def test_records_of_different_length_are_kept_whole() -> None:
+    joined = join_days([managed(1, 0), managed(3, 2), managed(2, 1)], DAYS)
+    assert joined["broken_by_round"].sel(day=5).to_numpy().tolist() == [0, 1, 2]
+    assert joined["broken_by_round"].notnull().sum("congestion_round").to_numpy().tolist() == [
+        1, 3, 2,
+    ]  # fmt: skip
+    assert joined["congestion_round"].to_numpy().tolist() == [1, 2, 3]
+    assert joined["operation_element"].sel(day=9).to_numpy().tolist() == ["line 3", ""]
+    assert joined["limits_broken"].to_numpy().tolist() == [1.0, 3.0, 2.0]
+    assert joined["equilibrium"].to_numpy().tolist() == ["equilibrium"] * 3
+    assert joined["trade_agreed"].to_numpy().tolist() == [1, 1, 1]
+    assert "bound_eur_per_year" not in joined.attrs  # what no day has is not made up
+    assert "ac_loss_error_percent" not in joined.attrs

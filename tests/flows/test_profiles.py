@@ -333,3 +333,49 @@ def test_the_example_reads():
     ]
     to_trade = (np.max(surplus, axis=0) > 0.01) & (np.min(surplus, axis=0) < -0.01)
     assert to_trade.mean() > 0.3
+
+
+def with_prices(folder: Path, data: pd.DataFrame):
+    """Return the study whose prices and emissions are columns of its file."""
+    buy = next(line for line in STUDY.splitlines() if line.startswith("buy_eur_per_mwh"))
+    sell = next(line for line in STUDY.splitlines() if line.startswith("sell_eur_per_mwh"))
+    return study_of(
+        folder,
+        data,
+        (buy, 'buy_eur_per_mwh = "market"'),
+        (sell, 'sell_eur_per_mwh = "feed-in"\ngrid_emission_t_per_mwh = "CO2"'),
+    )
+
+
+def test_prices_and_emissions_may_be_columns(tmp_path):
+    hours = np.arange(48.0)
+    data = table().assign(**{"market": 50 + hours, "feed-in": 20.0, "CO2": hours / 100})
+    ds = read_profiles(with_prices(tmp_path, data), load=LOAD, sgen=SGEN)
+    np.testing.assert_array_equal(ds.price_buy_eur_per_mwh, 50 + hours)
+    np.testing.assert_array_equal(ds.price_sell_eur_per_mwh, 20.0)
+    np.testing.assert_array_equal(ds.grid_emission_t_per_mwh, hours / 100)
+    assert ds.grid_emission_t_per_mwh.attrs["units"] == "t/MWh"
+    assert {name: v.dims for name, v in ds.data_vars.items()} == dict(PROFILE_DIMS)
+
+
+def test_one_number_is_the_emission_of_every_hour(tmp_path):
+    line = next(line for line in STUDY.splitlines() if line.startswith("sell_eur_per_mwh"))
+    study = study_of(tmp_path, table(), (line, f"{line}\ngrid_emission_t_per_mwh = 0.4"))
+    ds = read_profiles(study, load=LOAD, sgen=SGEN)
+    np.testing.assert_array_equal(ds.grid_emission_t_per_mwh, 0.4)
+
+
+def test_what_is_wrong_with_columns_of_prices(tmp_path):
+    good = table().assign(**{"market": 50.0, "feed-in": 20.0, "CO2": 0.1})
+    study = with_prices(tmp_path, good.drop(columns="market").assign(marked=1.0, CO2=-0.1))
+    missing, negative = findings_of(study)
+    assert "prices.buy_eur_per_mwh: data.csv has no column 'market'; did you mean 'marked'?" \
+        in missing  # fmt: skip
+    assert "48 values are below 0" in negative
+    good.loc[5, "market"] = np.nan
+    (gap,) = findings_of(with_prices(tmp_path, good))
+    assert "1 of 48 values are empty or no number" in gap
+    good.loc[5, "market"] = 19.0
+    (dear,) = findings_of(with_prices(tmp_path, good))
+    assert "feed-in" in dear
+    assert "above the purchase price" in dear

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,88 +13,16 @@ from flows.study import (
 )
 from pp_p2p.errors import InvalidInput
 
+sys.path.insert(0, str(Path(__file__).parent))
+from small_study import BATTERY, HEAD, write_text
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ieee33.toml"
 
-GOOD = """
-[study]
-name = "small"
-
-[network]
-source = "case33bw"
-
-[network.reliability]
-failure_rate_per_km_year = 0.1
-repair_time_h = 5.0
-switching_time_h = 1.0
-
-[profiles]
-file = "simbench2016"
-
-[profiles.load]
-names = ["H0-A"]
-
-[profiles.availability]
-pv = "PV5"
-wind = "WP4"
-
-[prices]
-buy_eur_per_mwh = 150.0
-sell_eur_per_mwh = 60.0
-
-[[participant]]
-name = "A"
-bus = 1
-load_buses = [1, 2]
-
-[[participant.sgen]]
-technology = "pv"
-p_mw = 0.5
-profile = "PV3"
-
-[[participant]]
-name = "B"
-bus = 3
-load_buses = [3]
-
-[[candidate]]
-name = "PV"
-technology = "pv"
-bus = 1
-participant = "A"
-unit_p_mw = 0.1
-max_units = 3
-capex_eur_per_kw = 900.0
-lifetime_years = 25
-
-[[candidate]]
-name = "Battery"
-technology = "storage"
-bus = 3
-unit_p_mw = 0.1
-unit_e_mwh = 0.2
-capex_eur_per_unit = 70_000
-fixed_om_percent_per_year = 2.0
-lifetime_years = 15
-
-[[candidate]]
-name = "Tie"
-technology = "line"
-line = 33
-capex_eur_per_unit = 120_000
-lifetime_years = 40
-
-[planning]
-interest_rate_percent = 6.0
-"""
+GOOD = HEAD + BATTERY
 
 
 def written(folder: Path, *changes: tuple[str, str], text: str = GOOD) -> Path:
-    for old, new in changes:
-        assert text.count(old) == 1, f"{old!r} is not in the text exactly once"
-        text = text.replace(old, new)
-    file = folder / "study.toml"
-    file.write_text(text, encoding="utf-8")
-    return file
+    return write_text(folder, text, *changes)
 
 
 def findings_of(file: Path) -> list[str]:
@@ -104,11 +33,11 @@ def findings_of(file: Path) -> list[str]:
 
 def test_a_good_file_loads(tmp_path):
     study = load_study(written(tmp_path))
-    assert study.study.name == "small"
-    assert study.output_dir == tmp_path / "results" / "small"
-    assert study.prices.buy_by_hour == (150.0,) * 24
-    pv, battery, tie = study.candidate
-    assert pv.unit_capex_eur == pytest.approx(90_000)
+    assert study.study.name == "tiny"
+    assert study.output_dir == tmp_path / "results" / "tiny"
+    assert study.prices.buy_by_hour == (200.0,) * 24
+    pv, tie, battery = study.candidate
+    assert pv.unit_capex_eur == pytest.approx(140_000)
     assert pv.unit_fixed_om_eur_per_year == 0
     assert battery.unit_capex_eur == 70_000
     assert battery.unit_fixed_om_eur_per_year == pytest.approx(1400)
@@ -122,7 +51,7 @@ def test_a_good_file_loads(tmp_path):
 
 def test_storage_capex_adds_power_and_energy(tmp_path):
     change = ("capex_eur_per_unit = 70_000", "capex_eur_per_kw = 100\ncapex_eur_per_kwh = 300")
-    battery = load_study(written(tmp_path, change)).candidate[1]
+    battery = load_study(written(tmp_path, change)).candidate[2]
     assert battery.unit_capex_eur == pytest.approx(1000 * (100 * 0.1 + 300 * 0.2))
 
 
@@ -132,15 +61,15 @@ def test_price_windows_over_midnight(tmp_path):
         "[[prices.buy_window]]\nfrom_h = 6\nto_h = 22\nprice_eur_per_mwh = 200\n"
     )
     first = '[[participant]]\nname = "A"'
-    file = written(tmp_path, ("buy_eur_per_mwh = 150.0\n", ""), (first, windows + first))
+    file = written(tmp_path, ("buy_eur_per_mwh = 200.0\n", ""), (first, windows + first))
     assert load_study(file).prices.buy_by_hour == (100,) * 6 + (200,) * 16 + (100,) * 2
 
 
 # One change of the good file (old, new) and the one finding it must lead to.
 MISTAKES = {
     "unknown key": (
-        'name = "small"',
-        'name = "small"\nsead = 1',
+        'name = "tiny"',
+        'name = "tiny"\nsead = 1',
         (
             "study.toml:4, study.sead: unknown key; did you mean 'seed'? known here: name, "
             "output, seed"
@@ -152,7 +81,7 @@ MISTAKES = {
         "trad: unknown section; did you mean 'trade'?",
     ),
     "unit in the value": (
-        "p_mw = 0.5",
+        "p_mw = 1.5",
         'p_mw = "500 kW"',
         (
             "participant[0].sgen[0].p_mw: is the text '500 kW', not a number; write a number "
@@ -180,7 +109,7 @@ MISTAKES = {
         "candidate[0].max_units: 0 is out of range; it must be at least 1",
     ),
     "not finite": (
-        "p_mw = 0.5",
+        "p_mw = 1.5",
         "p_mw = inf",
         "participant[0].sgen[0].p_mw: is inf, not a finite number",
     ),
@@ -192,7 +121,7 @@ MISTAKES = {
     "unknown technology": (
         'technology = "storage"',
         'technology = "storge"',
-        "candidate[1].technology: 'storge' is not known here; did you mean 'storage'?",
+        "candidate[2].technology: 'storge' is not known here; did you mean 'storage'?",
     ),
     "missing key": (
         "sell_eur_per_mwh = 60.0\n",
@@ -200,40 +129,40 @@ MISTAKES = {
         "prices.sell_eur_per_mwh: is missing; add sell_eur_per_mwh = ... (feed-in price",
     ),
     "missing section": (
-        "[planning]\ninterest_rate_percent = 6.0\n",
+        GOOD[GOOD.index("[planning]") : GOOD.index("[trade]")],
         "",
         "planning: is missing; add [planning] with interest_rate_percent",
     ),
     "table instead of list": (
-        '[[participant]]\nname = "B"\nbus = 3\nload_buses = [3]\n',
-        "[trade]\nformulation = 3\n",
+        '[trade]\nformulation = "lindistflow"',
+        "[trade]\nformulation = 3",
         "trade.formulation: 3 is not known here",
     ),
-    "section is no table": ('[study]\nname = "small"', "study = 3", "study: is 3, not a table"),
-    "bad name": ('name = "small"', 'name = "a/b"', "study.name: 'a/b' is not allowed"),
+    "section is no table": ('[study]\nname = "tiny"', "study = 3", "study: is 3, not a table"),
+    "bad name": ('name = "tiny"', 'name = "a/b"', "study.name: 'a/b' is not allowed"),
     "24 values": (
         "sell_eur_per_mwh = 60.0",
         "sell_eur_per_mwh = [1.0, 2.0]",
         "prices.sell_eur_per_mwh: has 2 values; give one number, or 24",
     ),
     "days": (
-        "[planning]\n",
-        "[typical_days]\nn_days = 0\n[planning]\n",
+        "n_days = 1",
+        "n_days = 0",
         'typical_days.n_days: 0 is no number of days; write 1, 2, 3, ... or "auto"',
     ),
     "unknown extreme": (
-        "[planning]\n",
-        '[typical_days]\nextreme_days = ["peak_netload"]\n[planning]\n',
+        "extreme_days = []",
+        'extreme_days = ["peak_netload"]',
         "typical_days.extreme_days[0]: 'peak_netload' is not known here; did you mean 'peak_net_",
     ),
     "bad load index": (
-        'names = ["H0-A"]',
+        'names = ["house", "shop"]',
         'by_load = { x = "H0-A" }',
         "profiles.load.by_load.x: is the text 'x', not an index",
     ),
-    "name twice": ('name = "B"', 'name = "A"', "participant[1].name: 'A' is taken"),
+    "name twice": ('name = "Tie"', 'name = "PV"', "candidate[1].name: 'PV' is taken"),
     "no such participant": (
-        'participant = "A"',
+        'participant = "B"',
         'participant = "C"',
         "candidate[0].participant: there is no participant 'C'",
     ),
@@ -245,21 +174,21 @@ MISTAKES = {
     "storage without energy": (
         "unit_e_mwh = 0.2\n",
         "",
-        "candidate[1].unit_e_mwh: is missing, and technology 'storage' needs it",
+        "candidate[2].unit_e_mwh: is missing, and technology 'storage' needs it",
     ),
     "key without meaning": (
-        "line = 33",
-        "line = 33\nunit_p_mw = 1",
-        "candidate[2].unit_p_mw: has no meaning for technology 'line'",
+        "line = 4",
+        "line = 4\nunit_p_mw = 1",
+        "candidate[1].unit_p_mw: has no meaning for technology 'line'",
     ),
     "no capex": (
-        "capex_eur_per_kw = 900.0\n",
+        "capex_eur_per_kw = 700.0\n",
         "",
         "candidate[0].capex_eur_per_unit: the investment is missing",
     ),
     "capex twice": (
-        "capex_eur_per_kw = 900.0",
-        "capex_eur_per_kw = 900.0\ncapex_eur_per_unit = 1.0",
+        "capex_eur_per_kw = 700.0",
+        "capex_eur_per_kw = 700.0\ncapex_eur_per_unit = 1.0",
         "candidate[0].capex_eur_per_unit: is given together with capex_eur_per_kw",
     ),
     "O&M twice": (
@@ -268,7 +197,7 @@ MISTAKES = {
         "keep one of the two",
     ),
     "no price": (
-        "buy_eur_per_mwh = 150.0\n",
+        "buy_eur_per_mwh = 200.0\n",
         "",
         "prices.buy_eur_per_mwh: the purchase price is missing",
     ),
@@ -285,7 +214,7 @@ MISTAKES = {
         "prices.buy_eur_per_mwh: is given twice",
     ),
     "windows with a hole": (
-        "buy_eur_per_mwh = 150.0\nsell_eur_per_mwh = 60.0\n",
+        "buy_eur_per_mwh = 200.0\nsell_eur_per_mwh = 60.0\n",
         (
             "sell_eur_per_mwh = 60.0\n"
             "[[prices.buy_window]]\n"
@@ -297,12 +226,12 @@ MISTAKES = {
     ),
     "sell above buy": (
         "sell_eur_per_mwh = 60.0",
-        "sell_eur_per_mwh = 151",
+        "sell_eur_per_mwh = 201",
         "prices.sell_eur_per_mwh: is above the purchase price in hours 0, 1,",
     ),
     "limits crossed": (
-        'source = "case33bw"',
-        'source = "case33bw"\nmin_vm_pu = 1.1\nmax_vm_pu = 0.9',
+        'source = "net.json"',
+        'source = "net.json"\nmin_vm_pu = 1.1\nmax_vm_pu = 0.9',
         "network.min_vm_pu: 1.1 is not below max_vm_pu = 0.9",
     ),
     "switching after repair": (
@@ -325,9 +254,9 @@ MISTAKES = {
         "[collaboration]\n\n[planning]\nmax_sites = 2\n",
         "planning.max_sites: is a limit that [collaboration] does not know",
     ),
-    "no profiles file": ('file = "simbench2016"', 'file = "my.csv"', "built in: simbench2016"),
+    "no profiles file": ('file = "profiles.csv"', 'file = "my.csv"', "built in: simbench2016"),
     "no network file": (
-        'source = "case33bw"',
+        'source = "net.json"',
         'source = "nets/my.json"',
         "network.source: there is no file",
     ),
@@ -344,7 +273,7 @@ def test_one_mistake_leads_to_one_finding(tmp_path, mistake):
 
 
 def test_another_unit_is_an_unknown_key(tmp_path):
-    missing, unknown = findings_of(written(tmp_path, ("p_mw = 0.5", "p_kw = 500")))
+    missing, unknown = findings_of(written(tmp_path, ("p_mw = 1.5", "p_kw = 500")))
     assert "participant[0].sgen[0].p_mw: is missing" in missing
     assert "participant[0].sgen[0].p_kw: unknown key; did you mean 'p_mw'?" in unknown
 
@@ -372,12 +301,12 @@ def test_no_participant(tmp_path):
 def test_all_findings_come_at_once_and_in_order(tmp_path):
     file = written(
         tmp_path,
-        ('name = "small"', 'name = "small"\nsead = 1'),
-        ("p_mw = 0.5", 'p_mw = "500 kW"'),
-        ('name = "B"', 'name = "A"'),
+        ('name = "tiny"', 'name = "tiny"\nsead = 1'),
+        ("p_mw = 1.5", 'p_mw = "500 kW"'),
+        ('name = "Tie"', 'name = "PV"'),
         ("unit_e_mwh = 0.2\n", ""),
         ("lifetime_years = 15", "lifetime_years = 0"),
-        ('file = "simbench2016"', 'file = "my.csv"'),
+        ('file = "profiles.csv"', 'file = "my.csv"'),
         ("sell_eur_per_mwh = 60.0", "sell_eur_per_mwh = 600"),
     )
     found = findings_of(file)
@@ -389,7 +318,7 @@ def test_all_findings_come_at_once_and_in_order(tmp_path):
 
 
 def test_syntax_error_names_the_line(tmp_path):
-    (found,) = findings_of(written(tmp_path, ('name = "small"', "name = small")))
+    (found,) = findings_of(written(tmp_path, ('name = "tiny"', "name = small")))
     assert found.startswith("study.toml: no TOML")
     assert "line 3" in found
 
@@ -412,9 +341,9 @@ def test_paths_are_relative_to_the_study_file(tmp_path, monkeypatch):
     (tmp_path / "net.json").touch()
     file = written(
         tmp_path,
-        ('file = "simbench2016"', 'file = "data/my.csv"'),
-        ('source = "case33bw"', 'source = "net.json"'),
-        ('name = "small"', 'name = "small"\noutput = "out"'),
+        ('file = "profiles.csv"', 'file = "data/my.csv"'),
+        ('source = "net.json"', 'source = "net.json"'),
+        ('name = "tiny"', 'name = "small"\noutput = "out"'),
     )
     monkeypatch.chdir(tmp_path.parent)
     study = load_study(Path(tmp_path.name) / file.name)
@@ -461,10 +390,10 @@ def test_what_the_net_does_not_have(tmp_path, case33):
     file = written(
         tmp_path,
         ("bus = 3\nload_buses = [3]", "bus = 300\nload_buses = [0, 300]"),
-        ("p_mw = 0.5", "p_mw = 0.5\nbus = 99"),
-        ("bus = 1\nparticipant", "bus = 400\nparticipant"),
-        ("line = 33", "line = 3"),
-        ('names = ["H0-A"]', 'names = ["H0-A"]\nby_load = { 77 = "H0-A" }'),
+        ("p_mw = 1.5", "p_mw = 0.5\nbus = 99"),
+        ("bus = 3\nparticipant", "bus = 400\nparticipant"),
+        ("line = 4", "line = 3"),
+        ('names = ["house", "shop"]', 'names = ["house", "shop"]\nby_load = { 77 = "H0-A" }'),
     )
     found = [str(finding) for finding in network_findings(load_study(file), case33)]
     assert len(found) == 7
@@ -474,7 +403,7 @@ def test_what_the_net_does_not_have(tmp_path, case33):
     assert "participant[1].load_buses: the net has no bus 300" in text
     assert "participant[0].sgen[0].bus: the net has no bus 99" in text
     assert "candidate[0].bus: the net has no bus 400" in text
-    assert "candidate[2].line: line 3 is in service and closed already" in text
+    assert "candidate[1].line: line 3 is in service and closed already" in text
     assert "profiles.load.by_load.77: the net has no load 77" in text
 
 
@@ -489,8 +418,7 @@ HEADERS = {
 @pytest.mark.parametrize("section", HEADERS)
 def test_a_missing_header_is_one_finding(tmp_path, section):
     key, others = HEADERS[section]
-    path = tmp_path / "study.toml"
-    path.write_text(GOOD.replace(f"[{section}]\n", "", 1), encoding="utf-8")
+    path = written(tmp_path, (f"[{section}]\n", ""))
     with pytest.raises(InvalidInput) as caught:
         load_study(path)
     (found,) = map(str, caught.value.findings)
@@ -501,9 +429,8 @@ def test_a_missing_header_is_one_finding(tmp_path, section):
 
 
 def test_a_missing_section_says_all_that_it_needs(tmp_path):
-    path = tmp_path / "study.toml"
     start, end = GOOD.index("[prices]"), GOOD.index("[[participant]]")
-    path.write_text(GOOD[:start] + GOOD[end:], encoding="utf-8")
+    path = written(tmp_path, text=GOOD[:start] + GOOD[end:])
     with pytest.raises(InvalidInput) as caught:
         load_study(path)
     assert str(caught.value) == (
@@ -513,7 +440,6 @@ def test_a_missing_section_says_all_that_it_needs(tmp_path):
 
 
 def test_a_key_that_no_section_knows_is_unknown(tmp_path):
-    path = tmp_path / "study.toml"
-    path.write_text(GOOD.replace('source = "case33bw"', 'source = "case33bw"\ntypo = 1'))
+    path = written(tmp_path, ('source = "net.json"', 'source = "net.json"\ntypo = 1'))
     with pytest.raises(InvalidInput, match="network.typo: unknown key"):
         load_study(path)

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from flows.study import study_template
 from flows.study_reference import study_reference
+from flows.study_schema import study_schema
 from flows.study_sections import all_sections, section_in
 
 ROOT = Path(__file__).parents[2]
@@ -87,14 +88,23 @@ def test_the_example_uses_keys_that_are_listed() -> None:
     [
         (("network.reliability", "failure_rate_per_km_year"), ("number, at least 0", "1/(km a)")),
         (("network.reliability", "customers_per_mw"), ("number, above 0", "1/MW")),
-        (("prices", "sell_eur_per_mwh"), ("number or list of 24 numbers", "EUR/MWh")),
+        (("prices", "sell_eur_per_mwh"), ("number or list of 24 numbers or text", "EUR/MWh")),
         (("typical_days", "n_days"), ('whole number, at least 1 or "auto"', "")),
-        (("candidate", "technology"), ('one of "pv", "wind", "storage", "line"', "")),
+        (("candidate", "sizing"), ('one of "units", "continuous"', "")),
+        (("sop", "grid_forming"), ("true or false or list of true or false", "")),
         (("network", "min_vm_pu"), ("number, above 0", "p.u.")),
     ],
 )
 def test_values_and_units(where: tuple[str, str], said: tuple[str, str]) -> None:
     assert rows()[where][:2] == said
+
+
+def test_a_key_says_beside_which_choice_it_has_a_meaning() -> None:
+    assert rows()["trade", "step_mw"][3].endswith("(mechanism: combined_offer)")
+    schema = study_schema()["$defs"]
+    told = schema["Trade"]["properties"]["formulation"]["description"]
+    assert told == "network model (mechanism: nash_bargaining, combined_offer; congestion: none)"
+    assert schema["ChangedTrade"]["properties"]["formulation"]["description"] == told
 
 
 def test_the_command_prints_and_writes_it(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_it_says_what_matters(study_tree):
     assert not any(line.startswith("Mill") for line in lines)
     assert "total 990.0 872.0 -118.0" in lines
     assert "energy not served, MWh/a 6.90 5.30 -1.60" in lines
-    assert "Trade over a year, EUR (agreed on 2 of 3 days)" in lines
+    assert "Trade over a year, EUR (on 2 of 3 days)" in lines
     assert "North 183 000 176 050 -27 800 6 950 278 -278" in lines
     assert "operator 329 400 329 400 0 0 - -" in lines
     assert "gap, % 0.2 1.0e-06" in lines
@@ -57,7 +57,7 @@ def test_it_prints_where_only_latin_1_is_known(study_tree):
         ({"exact": False}, "AC power flow NOT confirmed NOT confirmed"),
         ({"exact": False}, "AC voltage error, p.u. infinite infinite"),
         ({"built": False}, "nothing - - - - - -"),
-        ({"agreed": False}, "Trade over a year, EUR (agreed on 0 of 3 days)"),
+        ({"agreed": False}, "Trade over a year, EUR (on 0 of 3 days)"),
         (
             {"people": ("[red]x[/red]", "B", "C")},
             "[red]x[/red] 183 000 176 050 -27 800 6 950 278 -278",

@@ -141,7 +141,7 @@ def test_random_markets_have_equilibria_that_help(make_market: Any, seed: int) -
     net, day = make_market(seed)
     ds = p2p.trade_day(net, day, mechanism=Stackelberg())
     balanced(ds)
-    assert not ds.attrs["equilibrium"].startswith("not")
+    assert not ds.attrs["equilibrium"].startswith("not an equilibrium")
     assert (ds["saving_eur"] >= -1e-5).all()
 
 
@@ -154,6 +154,17 @@ def test_days_without_congestion_are_left_as_they_are(mechanism: Any) -> None:
         managed = p2p.trade_day(net, day, mechanism=mechanism, congestion=rule)
         for name in free.data_vars:
             np.testing.assert_allclose(managed[name], free[name], atol=1e-9, err_msg=str(name))
+
+
+def test_without_a_fee_trades_are_those_of_the_bargain_in_the_network() -> None:
+    """Through a pool many trades cost the same: whoever clears it takes the proportional ones."""
+    net, day = street()
+    free = p2p.NashBargaining(network_fee_eur_per_mwh=0.0)
+    within = p2p.trade_day(net, day, mechanism=free, formulation="lindistflow")
+    managed = p2p.trade_day(net, day, mechanism=free, congestion="pro_rata")
+    assert float(within["trade_mw"].sum()) > 0.1
+    np.testing.assert_allclose(managed["trade_mw"], within["trade_mw"], atol=1e-5)
+    np.testing.assert_allclose(managed["p_grid_mw"], within["p_grid_mw"], atol=1e-5)
 
 
 @pytest.mark.parametrize(
