@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from flows import prefect_server
 from pp_p2p.errors import NoSolution, P2PError, StepFailed
 
 if TYPE_CHECKING:
@@ -73,9 +74,11 @@ def run(
     What was computed is kept in the folder of the results: a run that was stopped goes on where
     it stood, and a changed study computes again only what depends on the change.
     """
+    started = time.perf_counter()
+    if engine == "prefect":
+        prefect_server.start()  # while the rest is loaded
     from flows.study_run import run_study
 
-    started = time.perf_counter()
     result = run_study(
         study,
         engine=engine,  # type: ignore[arg-type]

@@ -1,19 +1,24 @@
-"""Prefect's side of a study: the only file that imports Prefect."""
+"""Prefect's side of a study: its flow and its tasks."""
 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from prefect import flow, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    temporary_settings,
+)
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.case_run import CaseResult
+from flows.prefect_server import Server
 from flows.study import Study
 
 
@@ -28,6 +33,7 @@ def run_flow(
     cases: Sequence[Study],
     count: int,
     *,
+    server: Server,
     started: Callable[[], None],
 ) -> list[Any]:
     """Run every case as a task of one flow, `count` at the same time.
@@ -45,12 +51,18 @@ def run_flow(
         else:
             futures = [_task_of(run, case).submit() for case in cases]
             told = [future.result(raise_on_failure=False) for future in futures]
-        if os.environ.get("PREFECT_API_URL"):
+        if server.given:
             _show(cases, told)
         return told
 
     runner: Any = ThreadPoolTaskRunner(max_workers=count)
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    settings: dict[Any, Any] = {
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+        PREFECT_API_URL: server.url,
+    }
+    if not server.given:
+        settings[PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED] = False  # it is this Prefect's own
+    with temporary_settings(settings):
         made = flow(name=name, persist_result=False, log_prints=False, task_runner=runner)(chain)
         told: list[Any] = made()
     return told

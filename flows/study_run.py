@@ -8,11 +8,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import xarray as xr
 
+from flows import prefect_server
 from flows.case_run import CaseResult, CaseRunner, Watch
 from flows.file_lock import only_run
 from flows.study import Study, load_cases
@@ -29,15 +32,14 @@ MANIFEST_NAME: Final = "study.json"
 
 COMPARISON_NAME: Final = "comparison.html"
 
-PREFECT_SETTINGS: Final = {
-    "DO_NOT_TRACK": "1",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # DO_NOT_TRACK alone does not stop the server's
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    "PREFECT_LOGGING_LEVEL": "CRITICAL",
-    "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
-    "PREFECT_LOGGING_TO_API_ENABLED": "false",
-}
-"""Set before Prefect is imported, where the user has not set them."""
+LOADED_MEANWHILE: Final = (
+    "pp_p2p.network.grid",
+    "clustering.typical_days",
+    "planning.expansion",
+    "flows.report",
+    "flows.comparison_page",
+)
+"""What a run needs anyway and is slow to load: done while Prefect's server starts."""
 
 Each = Callable[[Callable[[Study], CaseResult], Sequence[Study], int], list[Any]]
 """Runs a function for each case, so many at the same time; errors are returned, not raised."""
@@ -141,6 +143,8 @@ def run_study(
                 mend=f"choose one of {', '.join(ENGINES)}",
             )
         )
+    if engine == "prefect":
+        prefect_server.start()
     cases = load_cases(Path(path))
     folder = (cases[0].output_dir if output is None else Path(output)).absolute()
     run = _running(cases[0], runner, n_workers)
@@ -274,13 +278,13 @@ def _caught(run: Callable[[Study], CaseResult], case: Study) -> CaseResult | Exc
 
 def _prefect(name: str, watch: Watch) -> tuple[Any, Each]:
     """Return how Prefect calls: each case and each piece of work a task of one flow."""
-    for setting, value in PREFECT_SETTINGS.items():
-        os.environ.setdefault(setting, value)
+    server = prefect_server.start()
     starting = ExitStack()
     starting.enter_context(watch("start Prefect"))
     from flows.prefect_engine import as_task, run_flow
 
     def each(run: Callable[[Study], CaseResult], cases: Sequence[Study], count: int) -> list[Any]:
-        return run_flow(name, run, cases, count, started=starting.close)
+        server.wait(partial(import_module, name) for name in LOADED_MEANWHILE)
+        return run_flow(name, run, cases, count, server=server, started=starting.close)
 
     return as_task, each
