@@ -65,13 +65,15 @@ class Server:
             env={**os.environ, **_OF_THE_PROCESS},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._said, text=True,
         )  # fmt: skip
-        threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, args=(self._process,), daemon=True)
+        self._listener.start()
         atexit.register(self.end)
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
         """Take the one line that the process says when it is up."""
         assert process.stdout is not None
-        kind, _, url = process.stdout.readline().strip().partition(" ")
+        with process.stdout as said:
+            kind, _, url = said.readline().strip().partition(" ")
         self.given, self.url = kind == "given", url
         self._heard.set()
 
@@ -92,26 +94,29 @@ class Server:
             call()
         left = START_LIMIT_S - (time.monotonic() - started)
         if not self._heard.wait(max(left, 1.0)) or not self.url:
-            self.end()
             from pp_p2p.errors import StepFailed
 
-            self._said.seek(0)
-            said = self._said.read()[-2000:].strip() or "it says nothing"
+            said = self.end()[-2000:].strip() or "it says nothing"
             raise StepFailed(f"Prefect's server did not start; --engine plain needs none: {said}")
 
-    def end(self) -> None:
-        """End the process, if there is one."""
+    def end(self) -> str:
+        """End the process, if there is one; return what it said of errors."""
         process, self._process = self._process, None
         if process is None:
-            return
+            return ""
         atexit.unregister(self.end)
+        _RUNNING.pop(os.getpid(), None)
         process.terminate()
         try:
             process.wait(timeout=5.0)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        _RUNNING.pop(os.getpid(), None)
+        self._listener.join()
+        with self._said as said:
+            said.seek(0)
+            text: str = said.read()
+        return text
 
 
 _RUNNING: Final[dict[int, Server]] = {}

@@ -16,12 +16,12 @@ from typing import Any, Final, Literal
 import xarray as xr
 
 from flows import prefect_server
-from flows.case_run import CaseResult, CaseRunner, Watch
+from flows.case_run import Call, CaseResult, CaseRunner, Watch
 from flows.file_lock import only_run
 from flows.study import Study, load_cases
 from flows.study_scenarios import Running
 from flows.task_store import FOLDER, TaskStore, checksum, require_writable
-from flows.workers import Workers, workers
+from flows.workers import workers
 from pp_p2p.errors import Finding, InvalidInput
 
 Engine = Literal["prefect", "plain"]
@@ -41,8 +41,11 @@ LOADED_MEANWHILE: Final = (
 )
 """What a run needs anyway and is slow to load: done while Prefect's server starts."""
 
-Each = Callable[[Callable[[Study], CaseResult], Sequence[Study], int], list[Any]]
-"""Runs a function for each case, so many at the same time; errors are returned, not raised."""
+Finish = Callable[[list[Any]], "StudyResult"]
+"""Takes what each case has returned or raised."""
+
+Each = Callable[[Callable[[Study], CaseResult], Sequence[Study], int, Finish], "StudyResult"]
+"""Runs a function for each case, so many at the same time, then finishes."""
 
 
 @dataclass(frozen=True)
@@ -157,30 +160,25 @@ def run_study(
         if fresh:
             store.clear()
         team = stack.enter_context(workers(run))
-        call, each = _engine(engine, cases[0].study.name, watch or (lambda _: nullcontext()))
         around = watch or (lambda _: nullcontext())
+        call, each = _engine(engine, cases[0].study.name, around)
         one = CaseRunner(
             folder=folder, store=store, call=call, watch=around, do=team.do,
             tell=tell or (lambda _: None),
         )  # fmt: skip
-        results = _run_all(one, chosen, each, team)
-        if not cases[0].case:
-            if results[0].error is not None:
+
+        def finish(told: list[Any]) -> StudyResult:
+            results = [
+                answer if isinstance(answer, CaseResult) else one.outcome(study, answer)
+                for study, answer in zip(chosen, told, strict=True)
+            ]
+            if not cases[0].case and results[0].error is not None:
                 raise results[0].error
             _write_manifest(folder, cases, results)
-            return StudyResult(tuple(results), folder)
-        _write_manifest(folder, cases, results)
-        return StudyResult(tuple(results), folder, _compare(folder, around))
+            page = _compare(folder, call, around) if cases[0].case else None
+            return StudyResult(tuple(results), folder, page)
 
-
-def _run_all(
-    one: CaseRunner, chosen: Sequence[Study], each: Each, team: Workers
-) -> list[CaseResult]:
-    told = each(one.run, chosen, team.count)
-    return [
-        answer if isinstance(answer, CaseResult) else one.outcome(study, answer)
-        for study, answer in zip(chosen, told, strict=True)
-    ]
+        return each(one.run, chosen, team.count, finish)
 
 
 def _running(study: Study, runner: str | None, n_workers: int | None) -> Running:
@@ -239,7 +237,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _compare(folder: Path, watch: Watch) -> Path | None:
+def _compare(folder: Path, call: Call, watch: Watch) -> Path | None:
     """Write the page that compares what is done; None where nothing is."""
     from flows.chain import write_text
     from flows.comparison import compare_files, find_results
@@ -248,10 +246,15 @@ def _compare(folder: Path, watch: Watch) -> Path | None:
     entries = read_manifest(folder)["cases"]
     if not any(entry["state"] == "done" for entry in entries):
         return None
-    with watch("compare the cases"):
-        compared, network = compare_files(find_results([folder]))
-        page = comparison_html(compared, network, states=entries)
-        return write_text(folder / COMPARISON_NAME, page)
+
+    def compare() -> None:
+        with watch("compare the cases"):
+            compared, network = compare_files(find_results([folder]))
+            page = comparison_html(compared, network, states=entries)
+            write_text(folder / COMPARISON_NAME, page)
+
+    call("compare the cases", compare)
+    return folder / COMPARISON_NAME
 
 
 def _engine(engine: Engine, name: str, watch: Watch) -> tuple[Any, Each]:
@@ -262,11 +265,14 @@ def _here(_: str, function: Callable[[], Any]) -> Any:
     return function()
 
 
-def _each_here(run: Callable[[Study], CaseResult], cases: Sequence[Study], count: int) -> list[Any]:
+def _each_here(
+    run: Callable[[Study], CaseResult], cases: Sequence[Study], count: int, finish: Finish
+) -> StudyResult:
     if min(count, len(cases)) == 1:
-        return [_caught(run, case) for case in cases]
+        return finish([_caught(run, case) for case in cases])
     with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(lambda case: _caught(run, case), cases))
+        told = list(pool.map(lambda case: _caught(run, case), cases))
+    return finish(told)
 
 
 def _caught(run: Callable[[Study], CaseResult], case: Study) -> CaseResult | Exception:
@@ -283,8 +289,10 @@ def _prefect(name: str, watch: Watch) -> tuple[Any, Each]:
     starting.enter_context(watch("start Prefect"))
     from flows.prefect_engine import as_task, run_flow
 
-    def each(run: Callable[[Study], CaseResult], cases: Sequence[Study], count: int) -> list[Any]:
-        server.wait(partial(import_module, name) for name in LOADED_MEANWHILE)
-        return run_flow(name, run, cases, count, server=server, started=starting.close)
+    def each(
+        run: Callable[[Study], CaseResult], cases: Sequence[Study], count: int, finish: Finish
+    ) -> StudyResult:
+        server.wait(partial(import_module, one) for one in LOADED_MEANWHILE)
+        return run_flow(name, run, cases, count, finish, server=server, started=starting.close)
 
     return as_task, each

@@ -51,7 +51,9 @@ def server(home: Path) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def background(log: Path, *arguments: str, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def background(
+    log: Path, *arguments: str, env: dict[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command beside; end it, and what it has started, with the context."""
     with log.open("wb") as said:
         process = subprocess.Popen(
