@@ -58,7 +58,7 @@ class Server:
             self._start()
 
     def _start(self) -> None:
-        self._said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+        self._said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._heard = threading.Event()
         self._process = subprocess.Popen(
             [sys.executable, "-P", __file__],

@@ -104,6 +104,8 @@ def test_studies_are_deployed_and_run_on_a_server(tmp_path: Path) -> None:
     ):
         assert said in readme
 
+    env: dict[str, str] = {}
+
     def call(*arguments: str) -> str:
         done = subprocess.run(
             command(*arguments), cwd=ROOT, env={**os.environ, **env}, capture_output=True,
@@ -112,8 +114,8 @@ def test_studies_are_deployed_and_run_on_a_server(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    with server(tmp_path / "home") as env:
-        env = {**env, "PP_P2P_HOME": str(ROOT), "PYTHONPATH": str(ROOT)}
+    with server(tmp_path / "home") as given:
+        env |= {**given, "PP_P2P_HOME": str(ROOT), "PYTHONPATH": str(ROOT)}
         url = env["PREFECT_API_URL"]
         call("work-pool", "create", "studies", "--type", "process")
         worker = command("worker", "start", "--pool", "studies")
