@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
-from functools import partial
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import xarray as xr
 
 from flows import prefect_server
 from flows.case_run import Call, CaseResult, CaseRunner, Watch
+from flows.engines import ENGINES, Engine, choose_engine
 from flows.file_lock import only_run
 from flows.study import Study, load_cases
 from flows.study_scenarios import Running
@@ -24,28 +22,10 @@ from flows.task_store import FOLDER, TaskStore, checksum, require_writable
 from flows.workers import workers
 from pp_p2p.errors import Finding, InvalidInput
 
-Engine = Literal["prefect", "plain"]
-ENGINES: Final[tuple[Engine, ...]] = ("prefect", "plain")
-
 MANIFEST_NAME: Final = "study.json"
 """Says which cases a folder of results has, and what became of each."""
 
 COMPARISON_NAME: Final = "comparison.html"
-
-LOADED_MEANWHILE: Final = (
-    "pp_p2p.network.grid",
-    "clustering.typical_days",
-    "planning.expansion",
-    "flows.report",
-    "flows.comparison_page",
-)
-"""What a run needs anyway and is slow to load: done while Prefect's server starts."""
-
-Finish = Callable[[list[Any]], "StudyResult"]
-"""Takes what each case has returned or raised."""
-
-Each = Callable[[Callable[[Study], CaseResult], Sequence[Study], int, Finish], "StudyResult"]
-"""Runs a function for each case, so many at the same time, then finishes."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +141,7 @@ def run_study(
             store.clear()
         team = stack.enter_context(workers(run))
         around = watch or (lambda _: nullcontext())
-        call, each = _engine(engine, cases[0].study.name, around)
+        call, each = choose_engine(engine, cases[0].study.name, around)
         one = CaseRunner(
             folder=folder, store=store, call=call, watch=around, do=team.do,
             tell=tell or (lambda _: None),
@@ -178,7 +158,8 @@ def run_study(
             page = _compare(folder, call, around) if cases[0].case else None
             return StudyResult(tuple(results), folder, page)
 
-        return each(one.run, chosen, team.count, finish)
+        meanwhile = () if one.is_kept(chosen[0]) else team.prepare(len(chosen))
+        return each(one.run, chosen, team.count, finish, meanwhile)
 
 
 def _running(study: Study, runner: str | None, n_workers: int | None) -> Running:
@@ -255,44 +236,3 @@ def _compare(folder: Path, call: Call, watch: Watch) -> Path | None:
 
     call("compare the cases", compare)
     return folder / COMPARISON_NAME
-
-
-def _engine(engine: Engine, name: str, watch: Watch) -> tuple[Any, Each]:
-    return _prefect(name, watch) if engine == "prefect" else (_here, _each_here)
-
-
-def _here(_: str, function: Callable[[], Any]) -> Any:
-    return function()
-
-
-def _each_here(
-    run: Callable[[Study], CaseResult], cases: Sequence[Study], count: int, finish: Finish
-) -> StudyResult:
-    if min(count, len(cases)) == 1:
-        return finish([_caught(run, case) for case in cases])
-    with ThreadPoolExecutor(count) as pool:
-        told = list(pool.map(lambda case: _caught(run, case), cases))
-    return finish(told)
-
-
-def _caught(run: Callable[[Study], CaseResult], case: Study) -> CaseResult | Exception:
-    try:
-        return run(case)
-    except Exception as error:
-        return error
-
-
-def _prefect(name: str, watch: Watch) -> tuple[Any, Each]:
-    """Return how Prefect calls: each case and each piece of work a task of one flow."""
-    server = prefect_server.start()
-    starting = ExitStack()
-    starting.enter_context(watch("start Prefect"))
-    from flows.prefect_engine import as_task, run_flow
-
-    def each(
-        run: Callable[[Study], CaseResult], cases: Sequence[Study], count: int, finish: Finish
-    ) -> StudyResult:
-        server.wait(partial(import_module, one) for one in LOADED_MEANWHILE)
-        return run_flow(name, run, cases, count, finish, server=server, started=starting.close)
-
-    return as_task, each

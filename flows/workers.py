@@ -7,19 +7,32 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final, Protocol
 
 from flows.study_scenarios import Running
 from flows.work import Work, do_work
 from pp_p2p.errors import Finding, InvalidInput, P2PError, StepFailed
 
+LOADED: Final = (
+    "pp_p2p.network.grid",
+    "clustering.typical_days",
+    "planning.expansion",
+    "pp_p2p.market.trade_day",
+    "flows.report",
+)
+"""Modules that every study needs and that are slow to load."""
+
 
 class Workers(Protocol):
     """Who does work. `do` may be called by `count` threads at the same time."""
 
     count: int
+
+    def prepare(self, cases: int, /) -> Iterable[Callable[[], object]]:
+        """Make ready for so many cases at once; return what can be called while others start."""
 
     def do(self, work: Work) -> str:
         """Do a piece of work and return its key, or raise what it raised."""
@@ -53,6 +66,10 @@ class Here:
     def __init__(self, count: int) -> None:
         self.count = count
 
+    def prepare(self, _: int, /) -> Iterable[Callable[[], object]]:
+        """Return what loads the modules that every study needs."""
+        return (partial(importlib.import_module, name) for name in LOADED)
+
     def do(self, work: Work) -> str:
         """Do it here."""
         return do_work(work)
@@ -66,6 +83,13 @@ class Processes:
         self._timeout_s, self._retries = run.step_timeout_s, run.retries
         self._free: list[_Process] = []
         self._lock = threading.Lock()
+
+    def prepare(self, cases: int, /) -> Iterable[Callable[[], object]]:
+        """Start the processes: they load their modules at the same time."""
+        with self._lock:
+            while len(self._free) < min(self.count, cases):
+                self._free.append(_Process())
+        return ()
 
     def do(self, work: Work) -> str:
         """Do it in a process that is free; one that dies is replaced."""
@@ -140,6 +164,8 @@ class _Process:
 def _serve(pipe: Any, parent: int) -> None:
     """Do what comes through `pipe` until it is closed."""
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    for name in LOADED:
+        importlib.import_module(name)
     while True:
         try:
             work = pipe.recv()
@@ -188,6 +214,10 @@ class DaskWorkers:
         self._late: Any = distributed.TimeoutError
         self.count = count if self._cluster else max(1, len(self._client.nthreads()))
 
+    def prepare(self, _: int, /) -> Iterable[Callable[[], object]]:
+        """Do nothing: the cluster is there."""
+        return ()
+
     def do(self, work: Work) -> str:
         """Do it on the cluster."""
         future = self._client.submit(_answer, work, pure=False)
@@ -214,6 +244,10 @@ class RayWorkers:
         self._ray.init(**given, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         self._answer: Any = self._ray.remote(_answer)
         self.count = count if not run.address else int(self._ray.cluster_resources().get("CPU", 1))
+
+    def prepare(self, _: int, /) -> Iterable[Callable[[], object]]:
+        """Do nothing: the cluster is there."""
+        return ()
 
     def do(self, work: Work) -> str:
         """Do it on the cluster."""
