@@ -128,9 +128,9 @@ class _Process:
     """A process that does one piece of work after the other."""
 
     def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = _context()
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -161,9 +161,21 @@ class _Process:
         self._pipe.close()
 
 
-def _serve(pipe: Any, parent: int) -> None:
+def _context() -> Any:
+    """Return how processes are made: from one that has loaded the modules, or each on its own.
+
+    That one has no threads and has computed nothing, unlike this process: it can be forked.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():  # Windows
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["flows.workers", *LOADED])
+    return context
+
+
+def _serve(pipe: Any) -> None:
     """Do what comes through `pipe` until it is closed."""
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     for name in LOADED:
         importlib.import_module(name)
     while True:

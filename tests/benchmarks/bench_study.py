@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import subprocess
@@ -18,6 +19,19 @@ sys.path.append(str(ROOT / "tests" / "flows"))
 
 TASKS = 200
 """So many empty tasks are timed."""
+
+BARE_CODE = """
+from prefect import flow, task
+
+@task
+def nothing(): pass
+
+@flow
+def bare(): nothing()
+
+bare()
+"""
+"""The least that Prefect takes: a flow with one task, and the server that Prefect starts itself."""
 
 TASKS_CODE = """
 import sys, time
@@ -41,11 +55,18 @@ print(told.seconds, calls(lambda title, function: function()))
 """
 
 
-def _study(folder: Path, cases: int) -> Path:
+def _study(folder: Path, cases: int, days: int = 1) -> Path:
     from small_study import write_small
 
     text = '[matrix]\n"planning.interest_rate_percent" = '
-    return write_small(folder, text + str([5.0 + 0.1 * k for k in range(cases)]))
+    changes = [("n_days = 1", f"n_days = {days}")]
+    if days > 1:
+        for section, gap in (("[trade]\n", ""), ("", "mip_gap_percent = 1.0\n")):
+            simple = f'{section}{gap}formulation = "lindistflow"'
+            changes.append((simple, simple.replace("lindistflow", "branch_flow")))
+    return write_small(
+        folder, text + str([5.0 + 0.1 * k for k in range(cases)]), changes=tuple(changes)
+    )
 
 
 class Took(NamedTuple):
@@ -76,7 +97,7 @@ def _run(study: Path, output: Path, *options: str, **env: str) -> Took:
 @table("study_prefect", peer="--engine plain", full={"repeats": 3})
 def study_prefect(*, repeats: int) -> list[Row]:
     """Run a study whose results are all kept: what is left is start and orchestration."""
-    from prefect_local import server
+    from prefect_local import SETTINGS, server
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -98,8 +119,10 @@ def study_prefect(*, repeats: int) -> list[Row]:
             )
             rows.append(Row(kind, "plain", prefect.wall, plain.wall, 0.0, note))
 
+        bare = min(_python(BARE_CODE, **own, **SETTINGS)[0].wall for _ in range(repeats))
+        rows.append(Row("a bare flow", "", bare, math.nan, 0.0, "Prefect alone, no server"))
         compared("no server", **own)
-        rows[0] = rows[0]._replace(note=f"{rows[0].note}; {first.wall:.1f} s in a new PREFECT_HOME")
+        rows[1] = rows[1]._replace(note=f"{rows[1].note}; {first.wall:.1f} s in a new PREFECT_HOME")
         with server(folder / "server") as given:
             _run(study, output, **given)
             compared("with a server running", **given)
@@ -110,20 +133,17 @@ def study_prefect(*, repeats: int) -> list[Row]:
     return rows
 
 
-@table("study_processes", peer="--runner serial", full={"cases": 8, "workers": 2})
-def study_processes(*, cases: int, workers: int) -> list[Row]:
+@table("study_processes", peer="--runner serial", full={"cases": 8, "workers": 2, "days": 16})
+def study_processes(*, cases: int, workers: int, days: int) -> list[Row]:
     """Run cases one after the other and in processes; the numbers are tested to be the same."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        study = _study(folder, cases)
+        study = _study(folder, cases, days)
         plain = ("--engine", "plain")
         serial = _run(study, folder / "serial", *plain, "--runner", "serial")
         ours = _run(
             study, folder / "processes", *plain, "--runner", "processes", "--workers", str(workers)
         )
-    note = (
-        f"{cases} cases of seconds each, {workers} processes of {os.cpu_count()} cores: "
-        f"{serial.wall / ours.wall:.2f} times as fast; {ours.cpu:.0f} s of processor for "
-        f"{serial.cpu:.0f} s"
-    )
+    each = serial.cpu / cases
+    note = f"{cases} cases of {each:.0f} s, {workers} processes of {os.cpu_count()} cores"
     return [Row("cases", "serial", ours.wall, serial.wall, serial.wall / ours.wall, note)]
