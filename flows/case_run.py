@@ -80,6 +80,8 @@ class CaseRunner:
         Does it: `flows.workers`.
     tell : callable
         Takes a line that the user should read.
+    url : str
+        Of shared storage that has the study's folder; empty: there is none.
     """
 
     folder: Path
@@ -88,6 +90,7 @@ class CaseRunner:
     watch: Watch
     do: Callable[[Work], str]
     tell: Callable[[str], None]
+    url: str = ""
 
     def files(self, study: Study) -> tuple[Path, Path]:
         """Return where result and report of a case go."""
@@ -160,7 +163,7 @@ class CaseRunner:
     ) -> Work:
         return Work(
             kind=kind, title=title, study=study, key=key, store=self.store.folder,
-            needs=dict(needs or {}),
+            needs=dict(needs or {}), mirror=self.url,
         )  # fmt: skip
 
     def _write(self, study: Study, key: str) -> None:
@@ -169,6 +172,7 @@ class CaseRunner:
         def write() -> None:
             if not result.is_file() or checksum(result) != self.store.note(key)["sha256"]:
                 copy_whole(self.store.path(key, ".nc"), result)
+                self.store.share(result)
 
         self._called(self._titled(study, "write files"), write)
 
@@ -182,7 +186,12 @@ class CaseRunner:
                 return
         if self.store.is_damaged(work.key, work.suffix, work.place):
             self.tell(f"{title}: the kept result is damaged, it is computed again")
-        self._called(title, lambda: self.do(work))
+
+        def done() -> None:
+            self.do(work)
+            self.store.settle(work.key, work.suffix, work.place)
+
+        self._called(title, done)
 
     def _called(self, title: str, function: Callable[[], Any]) -> None:
         def watched() -> Any:

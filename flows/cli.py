@@ -54,8 +54,10 @@ def run(
         str, typer.Option(help="'prefect': one flow, no server needed; 'plain': without Prefect.")
     ] = "prefect",
     output: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the results; by default the study file says which."),
+        str | None,
+        typer.Option(
+            help="Folder of the results, or a URL of shared storage; default: the study file's."
+        ),
     ] = None,
     runner: Annotated[
         str | None,
@@ -104,8 +106,8 @@ def _show_study(result: StudyResult) -> int:
         out.print(table)
     for line in caveats(tree):
         err.print(line, style="yellow", markup=False, soft_wrap=True)
-    out.print(f"result  {result.result}", soft_wrap=True)
-    out.print(f"report  {result.report}", soft_wrap=True)
+    out.print(f"result  {result.address(result.result)}", soft_wrap=True)
+    out.print(f"report  {result.address(result.report)}", soft_wrap=True)
     return 0
 
 
@@ -122,18 +124,20 @@ def _show_cases(result: StudyResult) -> int:
             err.print(
                 f"{one.case}: {one.state}: {one.message}", style="red", markup=False, soft_wrap=True
             )
-    out.print(f"{len(result.done)} of {len(result.cases)} cases are done: {result.folder}",
-              soft_wrap=True)  # fmt: skip
+    count = f"{len(result.done)} of {len(result.cases)} cases are done"
+    out.print(f"{count}: {result.url or result.folder}", soft_wrap=True)
     if result.comparison is not None:
-        out.print(f"compare {result.comparison}", soft_wrap=True)
+        out.print(f"compare {result.address(result.comparison)}", soft_wrap=True)
     return max((CODES[one.state] for one in result.cases), default=0)
 
 
 @app.command()
 def compare(
     results: Annotated[
-        list[Path],
-        typer.Argument(help="Folders of studies, or result.nc files.", show_default=False),
+        list[str],
+        typer.Argument(
+            help="Folders of studies, or result.nc files, or URLs of them.", show_default=False
+        ),
     ],
     base: Annotated[
         str | None, typer.Option(help="Case that the others are compared with; default: the first.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect import flow, task
@@ -103,13 +104,19 @@ def _show(name: str, result: StudyResult) -> None:
     create_table_artifact(table=rows, key="cases", description="What became of each case")
     for one in result.done:
         create_link_artifact(
-            link=one.report.as_uri(), link_text=f"report {one.case}".strip(), key="case-report"
+            link=_link(result, one.report),
+            link_text=f"report {one.case}".strip(),
+            key="case-report",
         )
     if result.comparison is not None:
         create_link_artifact(
-            link=result.comparison.as_uri(), link_text="comparison", key="comparison"
+            link=_link(result, result.comparison), link_text="comparison", key="comparison"
         )
     create_markdown_artifact(markdown=_report(name, result), key="report")
+
+
+def _link(result: StudyResult, path: Path) -> str:
+    return result.address(path) if result.url else path.as_uri()
 
 
 def _report(name: str, result: StudyResult) -> str:
@@ -126,7 +133,7 @@ def _report(name: str, result: StudyResult) -> str:
         ]
         for row in table.itertuples():
             lines.append("| " + " | ".join([str(row[0]), *(f"{v:.6g}" for v in row[1:])]) + " |")
-        lines += ["", *(f"- {case}: `{file}`" for case, file in files.items())]
+        lines += ["", *(f"- {case}: `{result.address(file)}`" for case, file in files.items())]
     return "\n".join(lines) + "\n"
 
 

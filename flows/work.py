@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 import xarray as xr
 
 from flows.chain import Inputs, collect, draw, read_inputs
+from flows.mirror import mirror_of
 from flows.steps import STEPS, input_digests, inputs_key, step
 from flows.study import Study
 from flows.task_store import TaskStore
@@ -54,6 +55,8 @@ class Work:
     stage : int, optional
     place : Path, optional
         Of the result, where it is not kept in the store.
+    mirror : str
+        URL of shared storage that has the study's folder; empty: there is none.
     """
 
     kind: Kind
@@ -65,6 +68,7 @@ class Work:
     name: str = ""
     stage: int | None = None
     place: Path | None = None
+    mirror: str = ""
 
     @property
     def suffix(self) -> str:
@@ -74,7 +78,7 @@ class Work:
 
 def do_work(work: Work) -> str:
     """Do `work` unless its result is there already; return the key."""
-    store = TaskStore(work.store)
+    store = TaskStore(work.store, mirror_of(work.mirror))
     with store.one_at_a_time(work.key):
         if store.has(work.key, work.suffix, work.place):
             return work.key

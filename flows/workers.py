@@ -136,7 +136,7 @@ class _Process:
 
     @property
     def alive(self) -> bool:
-        return self._process.is_alive()
+        return bool(self._process.is_alive())
 
     def do(self, work: Work, timeout_s: float | None) -> str:
         try:
