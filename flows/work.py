@@ -22,6 +22,7 @@ from flows.mirror import mirror_of
 from flows.steps import STEPS, input_digests, inputs_key, step
 from flows.study import Study
 from flows.task_store import TaskStore
+from pp_p2p.errors import P2PError
 
 Kind = Literal["read", "step", "collect", "draw"]
 SUFFIX: Final[Mapping[Kind, str]] = {
@@ -184,3 +185,14 @@ def join_stages(stages: Mapping[int, xr.Dataset]) -> xr.Dataset:
         if name in parts[0].attrs:
             attrs[name] = sum(part.attrs[name] for part in parts)
     return label(joined, attrs)
+
+
+def sendable(error: Exception) -> Exception:
+    """Return `error`, or one that says the same and can be pickled."""
+    import pickle
+
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return P2PError(f"{type(error).__name__}: {error}")
+    return error
