@@ -113,12 +113,11 @@ def _show_study(result: StudyResult) -> int:
 
 def _show_cases(result: StudyResult) -> int:
     """Show what became of each case, and the numbers of those that are done."""
-    from flows.comparison import compare_files
     from flows.summary import comparison_table
 
-    if result.done:
-        compared, _ = compare_files({one.case: one.result for one in result.done})
-        out.print(comparison_table(compared))
+    if result.done and result.compared is not None:
+        done = [one.case for one in result.done]
+        out.print(comparison_table(result.compared.sel(case=done)))
     for one in result.cases:
         if one.state != "done":
             err.print(

@@ -126,7 +126,8 @@ def _report(name: str, result: StudyResult) -> str:
     lines = [f"# {name}", "", f"{len(result.done)} of {len(result.cases)} cases are done.", ""]
     if result.done:
         files = {one.case or name: one.result for one in result.done}
-        table = summary_table(compare_files(files)[0])
+        compared = compare_files(files)[0] if result.compared is None else result.compared
+        table = summary_table(compared)
         lines += [
             "| " + " | ".join(["case", *map(str, table.columns)]) + " |",
             "| --- " * (len(table.columns) + 1) + "|",

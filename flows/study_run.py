@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,12 +44,15 @@ class StudyResult:
         Page that compares the cases, where there are several.
     url : str
         Of shared storage, where the results are there.
+    compared : Dataset, optional
+        The cases that are done, by this run or before, side by side.
     """
 
     cases: tuple[CaseResult, ...]
     folder: Path
     comparison: Path | None = None
     url: str = ""
+    compared: xr.Dataset | None = field(default=None, repr=False, compare=False)
 
     def address(self, path: Path) -> str:
         """Return where others find a file of the results: its path, or its URL."""
@@ -170,10 +173,12 @@ def run_study(
             if not cases[0].case and results[0].error is not None:
                 raise results[0].error
             store.share(_write_manifest(folder, cases, results))
-            page = _compare(folder, call, around, mirror) if cases[0].case else None
-            if page is not None:
+            page, compared = None, None
+            entries = read_manifest(folder)["cases"]
+            if cases[0].case and any(entry["state"] == "done" for entry in entries):
+                page, compared = _compare(folder, call, around, mirror)
                 store.share(page)
-            return StudyResult(tuple(results), folder, page, one.url)
+            return StudyResult(tuple(results), folder, page, one.url, compared)
 
         meanwhile = () if one.is_kept(chosen[0]) else team.prepare(len(chosen))
         return each(one.run, chosen, team.count, finish, meanwhile)
@@ -265,23 +270,24 @@ def results_of(url: str) -> Path:
     return mirror.folder
 
 
-def _compare(folder: Path, call: Call, watch: Watch, mirror: Mirror | None) -> Path | None:
-    """Write the page that compares what is done; None where nothing is."""
+def _compare(
+    folder: Path, call: Call, watch: Watch, mirror: Mirror | None
+) -> tuple[Path, xr.Dataset]:
+    """Write the page that compares what is done; return it and the cases side by side."""
     from flows.chain import write_text
     from flows.comparison import compare_files, find_results
     from flows.comparison_page import comparison_html
 
     entries = read_manifest(folder)["cases"]
-    if not any(entry["state"] == "done" for entry in entries):
-        return None
 
-    def compare() -> None:
+    def compare() -> xr.Dataset:
         with watch("compare the cases"):
             if mirror is not None:  # cases that were run before, maybe elsewhere
                 fetch_results(folder, mirror)
             compared, network = compare_files(find_results([folder]))
             page = comparison_html(compared, network, states=entries)
             write_text(folder / COMPARISON_NAME, page)
+        return compared
 
-    call("compare the cases", compare)
-    return folder / COMPARISON_NAME
+    compared: xr.Dataset = call("compare the cases", compare)
+    return folder / COMPARISON_NAME, compared
