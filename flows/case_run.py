@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -17,7 +17,7 @@ from flows.steps import STEPS, inputs_key, result_key, step_key
 from flows.study import Study
 from flows.study_cases import folder_name
 from flows.task_store import TaskStore, checksum, copy_whole
-from flows.work import Work
+from flows.work import Kind, Work
 from pp_p2p.errors import InvalidInput, NoSolution
 
 Call = Callable[[str, Callable[[], Any]], Any]
@@ -80,6 +80,8 @@ class CaseRunner:
         Does it: `flows.workers`.
     tell : callable
         Takes a line that the user should read.
+    url : str
+        Of shared storage that has the study's folder; empty: there is none.
     """
 
     folder: Path
@@ -88,6 +90,7 @@ class CaseRunner:
     watch: Watch
     do: Callable[[Work], str]
     tell: Callable[[str], None]
+    url: str = ""
 
     def files(self, study: Study) -> tuple[Path, Path]:
         """Return where result and report of a case go."""
@@ -118,82 +121,77 @@ class CaseRunner:
     def run(self, study: Study) -> CaseResult:
         """Run every step of `study`; its files are written when all have succeeded."""
         started = time.perf_counter()
-        digests, keys = self._digests(study), dict[str, str]()
-        group_keys: dict[str, str] = {}
+        self._get(self._reading(study))
+        works = self._works(study)
+        for work in works:
+            self._get(work)
+        self._write(study, next(work.key for work in works if work.kind == "collect"))
+        return self.outcome(study, None, time.perf_counter() - started)
+
+    def is_kept(self, study: Study) -> bool:
+        """Return whether nothing of `study` has to be computed."""
+        reading = self._reading(study)
+        return self._has(reading) and all(self._has(work) for work in self._works(study))
+
+    def _reading(self, study: Study) -> Work:
+        return self._work(study, "read", "read network and profiles", inputs_key(study))
+
+    def _works(self, study: Study) -> list[Work]:
+        """Return what is to be done when the inputs are read, in its order."""
+        text = self.store.path(inputs_key(study), ".txt").read_text(encoding="utf-8")
+        digests = {str(name): str(value) for name, value in json.loads(text).items()}
+        works, keys, group_keys = list[Work](), dict[str, str](), dict[str, str]()
         for one in STEPS:
             for stage in one.stages(study):
                 key = step_key(study, one, stage, digests, keys)
                 needs = {n: k for n, k in group_keys.items() if n.partition("/")[0] in one.needs}
-                self._get(
-                    Work(
-                        kind="step",
-                        title=one.title_of(stage),
-                        study=study,
-                        key=key,
-                        store=self.store.folder,
-                        needs=needs,
-                        name=one.name,
-                        stage=stage,
-                    )
-                )
+                work = self._work(study, "step", one.title_of(stage), key, needs)
+                works.append(replace(work, name=one.name, stage=stage))
                 group_keys[one.name if stage is None else f"{one.name}/{stage}"] = key
             keys[one.name] = "+".join(
                 k for n, k in group_keys.items() if n.partition("/")[0] == one.name
             )
-        self._write(study, result_key(study, keys, digests), group_keys)
-        return self.outcome(study, None, time.perf_counter() - started)
+        key = result_key(study, keys, digests)
+        works.append(self._work(study, "collect", "collect results", key, group_keys))
+        drawn = key.replace("result-", "report-")
+        drawing = self._work(study, "draw", "draw the report", drawn, {"result": key})
+        works.append(replace(drawing, place=self.files(study)[1]))
+        return works
 
-    def _digests(self, study: Study) -> dict[str, str]:
-        key = inputs_key(study)
-        self._get(
-            Work(
-                kind="read",
-                title="read network and profiles",
-                study=study,
-                store=self.store.folder,
-                key=key,
-            )
-        )
-        text = self.store.path(key, ".txt").read_text(encoding="utf-8")
-        return {str(name): str(value) for name, value in json.loads(text).items()}
+    def _work(
+        self, study: Study, kind: Kind, title: str, key: str, needs: Mapping[str, str] | None = None
+    ) -> Work:
+        return Work(
+            kind=kind, title=title, study=study, key=key, store=self.store.folder,
+            needs=dict(needs or {}), mirror=self.url,
+        )  # fmt: skip
 
-    def _write(self, study: Study, key: str, groups: dict[str, str]) -> None:
-        collected = Work(
-            kind="collect",
-            title="collect results",
-            study=study,
-            store=self.store.folder,
-            key=key,
-            needs=groups,
-        )
-        self._get(collected)
-        result, report = self.files(study)
-        self._get(
-            Work(
-                kind="draw",
-                title="draw the report",
-                study=study,
-                store=self.store.folder,
-                key=key.replace("result-", "report-"),
-                needs={"result": key},
-                place=report,
-            )
-        )
+    def _write(self, study: Study, key: str) -> None:
+        result = self.files(study)[0]
 
         def write() -> None:
             if not result.is_file() or checksum(result) != self.store.note(key)["sha256"]:
                 copy_whole(self.store.path(key, ".nc"), result)
+                self.store.share(result)
 
         self._called(self._titled(study, "write files"), write)
 
+    def _has(self, work: Work) -> bool:
+        return self.store.has(work.key, work.suffix, work.place)
+
     def _get(self, work: Work) -> None:
         title = self._titled(work.study, work.title)
-        if self.store.has(work.key, work.suffix, work.place):
+        if self._has(work):
             with self.watch(title + KEPT):
                 return
         if self.store.is_damaged(work.key, work.suffix, work.place):
             self.tell(f"{title}: the kept result is damaged, it is computed again")
-        self._called(title, lambda: self.do(work))
+
+        def done() -> None:
+            self.do(work)
+            self.store.settle(work.key, work.suffix, work.place)
+
+        self._called(title, done)
 
     def _called(self, title: str, function: Callable[[], Any]) -> None:
         def watched() -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 import xarray as xr
 
+from flows import subproblems
 from flows.places import placed
 from flows.plan_years import plan_years
 from flows.profiles import read_profiles
@@ -118,6 +119,7 @@ def joint_stage(study: Study, inputs: Inputs, days: xr.Dataset) -> xr.Dataset:
             formulation=c.formulation,
             solver=SolverConfig(rel_gap=c.mip_gap_percent / 100.0, time_limit_s=c.time_limit_s),
             seed=study.study.seed,
+            executor=subproblems.executor(),
         )
 
 

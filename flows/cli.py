@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from flows import prefect_server
 from pp_p2p.errors import NoSolution, P2PError, StepFailed
 
 if TYPE_CHECKING:
@@ -53,8 +54,10 @@ def run(
         str, typer.Option(help="'prefect': one flow, no server needed; 'plain': without Prefect.")
     ] = "prefect",
     output: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the results; by default the study file says which."),
+        str | None,
+        typer.Option(
+            help="Folder of the results, or a URL of shared storage; default: the study file's."
+        ),
     ] = None,
     runner: Annotated[
         str | None,
@@ -73,9 +76,11 @@ def run(
     What was computed is kept in the folder of the results: a run that was stopped goes on where
     it stood, and a changed study computes again only what depends on the change.
     """
+    started = time.perf_counter()
+    if engine == "prefect":
+        prefect_server.start()  # while the rest is loaded
     from flows.study_run import run_study
 
-    started = time.perf_counter()
     result = run_study(
         study,
         engine=engine,  # type: ignore[arg-type]
@@ -101,36 +106,37 @@ def _show_study(result: StudyResult) -> int:
         out.print(table)
     for line in caveats(tree):
         err.print(line, style="yellow", markup=False, soft_wrap=True)
-    out.print(f"result  {result.result}", soft_wrap=True)
-    out.print(f"report  {result.report}", soft_wrap=True)
+    out.print(f"result  {result.address(result.result)}", soft_wrap=True)
+    out.print(f"report  {result.address(result.report)}", soft_wrap=True)
     return 0
 
 
 def _show_cases(result: StudyResult) -> int:
     """Show what became of each case, and the numbers of those that are done."""
-    from flows.comparison import compare_files
     from flows.summary import comparison_table
 
-    if result.done:
-        compared, _ = compare_files({one.case: one.result for one in result.done})
-        out.print(comparison_table(compared))
+    if result.done and result.compared is not None:
+        done = [one.case for one in result.done]
+        out.print(comparison_table(result.compared.sel(case=done)))
     for one in result.cases:
         if one.state != "done":
             err.print(
                 f"{one.case}: {one.state}: {one.message}", style="red", markup=False, soft_wrap=True
             )
-    out.print(f"{len(result.done)} of {len(result.cases)} cases are done: {result.folder}",
-              soft_wrap=True)  # fmt: skip
+    count = f"{len(result.done)} of {len(result.cases)} cases are done"
+    out.print(f"{count}: {result.url or result.folder}", soft_wrap=True)
     if result.comparison is not None:
-        out.print(f"compare {result.comparison}", soft_wrap=True)
+        out.print(f"compare {result.address(result.comparison)}", soft_wrap=True)
     return max((CODES[one.state] for one in result.cases), default=0)
 
 
 @app.command()
 def compare(
     results: Annotated[
-        list[Path],
-        typer.Argument(help="Folders of studies, or result.nc files.", show_default=False),
+        list[str],
+        typer.Argument(
+            help="Folders of studies, or result.nc files, or URLs of them.", show_default=False
+        ),
     ],
     base: Annotated[
         str | None, typer.Option(help="Case that the others are compared with; default: the first.")

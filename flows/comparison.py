@@ -13,6 +13,7 @@ import xarray as xr
 
 from flows.chain import RESULT_NAME
 from pp_p2p.errors import Finding, InvalidInput
+from pp_p2p.storage import filesystem, is_remote, local_file, local_path
 
 SUMMARY: Final = (
     "eac_eur_per_year",
@@ -44,18 +45,25 @@ def find_results(paths: Iterable[str | os.PathLike[str]]) -> dict[str, Path]:
     Parameters
     ----------
     paths : iterable of path
-        Result files, or folders of studies. A study without scenarios has the name of its study.
+        Result files, or folders of studies, or URLs of fsspec of them. A study without scenarios
+        has the name of its study.
 
     Raises
     ------
     InvalidInput
         Nothing is found under a path.
     """
-    from flows.study_run import read_manifest
+    from flows.study_run import read_manifest, results_of
 
     found: dict[str, Path] = {}
     missing = []
-    for given in map(Path, paths):
+    for path in paths:
+        if not is_remote(path):
+            given = local_path(path)
+        elif filesystem(os.fspath(path))[1].endswith(".nc"):
+            given = local_file(path)
+        else:
+            given = results_of(os.fspath(path))
         if given.is_dir():
             entries = read_manifest(given).get("cases", [])
             files = [

@@ -1,20 +1,29 @@
-"""Prefect's side of a study: the only file that imports Prefect."""
+"""Prefect's side of a study: its flow and its tasks."""
 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from prefect import flow, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    temporary_settings,
+)
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.case_run import CaseResult
+from flows.prefect_server import Server
 from flows.study import Study
+
+if TYPE_CHECKING:
+    from flows.study_run import StudyResult
 
 
 def as_task(title: str, function: Callable[[], Any]) -> Any:
@@ -27,33 +36,42 @@ def run_flow(
     run: Callable[[Study], CaseResult],
     cases: Sequence[Study],
     count: int,
+    finish: Callable[[list[Any]], StudyResult],
     *,
+    server: Server,
     started: Callable[[], None],
-) -> list[Any]:
-    """Run every case as a task of one flow, `count` at the same time.
+) -> StudyResult:
+    """Run every case as a task of one flow, `count` at the same time, then `finish`.
 
-    A case that fails is a failed task; the others go on. Errors are returned in its place. The
-    heartbeat is off, because joining its thread costs a second per flow.
+    A case that fails is a failed task; the others go on, and `finish` takes its error in its
+    place. The heartbeat is off, because joining its thread costs a second per flow.
     """
     for logger in ("prefect", "httpx", "uvicorn"):
         logging.getLogger(logger).setLevel(logging.CRITICAL + 1)
 
-    def chain() -> list[Any]:
+    def chain() -> StudyResult:
         started()
         if len(cases) == 1:
             told = [_one(run, cases[0])]
         else:
             futures = [_task_of(run, case).submit() for case in cases]
             told = [future.result(raise_on_failure=False) for future in futures]
-        if os.environ.get("PREFECT_API_URL"):
-            _show(cases, told)
-        return told
+        result = finish(told)
+        if server.given:
+            _show(name, result)
+        return result
 
     runner: Any = ThreadPoolTaskRunner(max_workers=count)
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    settings: dict[Any, Any] = {
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+        PREFECT_API_URL: server.url,
+    }
+    if not server.given:
+        settings[PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED] = False  # it is this Prefect's own
+    with temporary_settings(settings):
         made = flow(name=name, persist_result=False, log_prints=False, task_runner=runner)(chain)
-        told: list[Any] = made()
-    return told
+        result: StudyResult = made()
+    return result
 
 
 def _one(run: Callable[[Study], CaseResult], case: Study) -> Any:
@@ -72,25 +90,52 @@ def _task_of(run: Callable[[Study], CaseResult], case: Study) -> Any:
     return task(name=case.case or "study", cache_policy=NO_CACHE, persist_result=False)(one)
 
 
-def _show(cases: Sequence[Study], told: Sequence[Any]) -> None:
-    """Show what became of the cases in the server's pages."""
+def _show(name: str, result: StudyResult) -> None:
+    """Show what became of the cases in the server's pages: a table, links, the main numbers."""
     rows = [
         {
-            "case": case.case or case.study.name,
-            "state": answer.state if isinstance(answer, CaseResult) else "failed",
-            "seconds": round(answer.seconds, 1) if isinstance(answer, CaseResult) else "",
-            "message": "" if isinstance(answer, CaseResult) else str(answer),
+            "case": one.case or name,
+            "state": one.state,
+            "seconds": round(one.seconds, 1),
+            "message": one.message,
         }
-        for case, answer in zip(cases, told, strict=True)
+        for one in result.cases
     ]
     create_table_artifact(table=rows, key="cases", description="What became of each case")
-    done = [answer for answer in told if isinstance(answer, CaseResult)]
-    for answer in done:
+    for one in result.done:
         create_link_artifact(
-            link=answer.report.as_uri(), link_text=f"report {answer.case}".strip(), key="report"
+            link=_link(result, one.report),
+            link_text=f"report {one.case}".strip(),
+            key="case-report",
         )
-    listed = "\n".join(f"- {one.case or 'result'}: `{one.result}`" for one in done)
-    create_markdown_artifact(markdown=f"Results\n\n{listed}\n", key="results")
+    if result.comparison is not None:
+        create_link_artifact(
+            link=_link(result, result.comparison), link_text="comparison", key="comparison"
+        )
+    create_markdown_artifact(markdown=_report(name, result), key="report")
+
+
+def _link(result: StudyResult, path: Path) -> str:
+    return result.address(path) if result.url else path.as_uri()
+
+
+def _report(name: str, result: StudyResult) -> str:
+    """Return the main numbers of the cases, and where their files are, as Markdown."""
+    from flows.comparison import compare_files, summary_table
+
+    lines = [f"# {name}", "", f"{len(result.done)} of {len(result.cases)} cases are done.", ""]
+    if result.done:
+        files = {one.case or name: one.result for one in result.done}
+        compared = compare_files(files)[0] if result.compared is None else result.compared
+        table = summary_table(compared)
+        lines += [
+            "| " + " | ".join(["case", *map(str, table.columns)]) + " |",
+            "| --- " * (len(table.columns) + 1) + "|",
+        ]
+        for row in table.itertuples():
+            lines.append("| " + " | ".join([str(row[0]), *(f"{v:.6g}" for v in row[1:])]) + " |")
+        lines += ["", *(f"- {case}: `{result.address(file)}`" for case, file in files.items())]
+    return "\n".join(lines) + "\n"
 
 
 @flow(name="pp-p2p study", log_prints=True, persist_result=False)

@@ -50,6 +50,8 @@ class Step:
         Whether it runs once for each stage of a horizon; the results are joined along ``stage``.
     only_with : str
         Section of the study file without which it is left out, if any.
+    subproblems : bool
+        Whether a cluster may solve parts of it side by side.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Step:
     inputs: tuple[str, ...] = ()
     per_stage: bool = False
     only_with: str = ""
+    subproblems: bool = False
 
     def stages(self, study: Study) -> tuple[int | None, ...]:
         """Return the stages that it runs for; none where it is left out."""
@@ -98,6 +101,7 @@ STEPS: Final[list[Step]] = [
         sections=("planning", "collaboration", "trade.network_fee_eur_per_mwh", "study.seed"),
         inputs=("net",),
         only_with="collaboration",
+        subproblems=True,
     ),
     Step(
         name="trade",

@@ -38,7 +38,9 @@ class General(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")] = Field(
         description="name of the study: letters, digits, space, dot, dash, underscore"
     )
-    output: str | None = Field(default=None, description="folder of the results")
+    output: str | None = Field(
+        default=None, description="folder of the results, or a URL of fsspec: s3://bucket/folder"
+    )
     seed: int = Field(default=0, ge=0, description="seed of everything random")
 
 
@@ -243,6 +245,12 @@ class Study(Section):
     def places(self) -> StudyText:
         """Where each key stands in the file, for findings."""
         return StudyText(self._file, self._text).of_case(self._case, self._origins)
+
+    @property
+    def output(self) -> str | Path:
+        """Folder of the results as a path, or a URL of shared storage."""
+        given = self.study.output
+        return given if given and "://" in given else self.output_dir
 
     @property
     def output_dir(self) -> Path:

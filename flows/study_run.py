@@ -5,42 +5,29 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import xarray as xr
 
-from flows.case_run import CaseResult, CaseRunner, Watch
+from flows import prefect_server
+from flows.case_run import Call, CaseResult, CaseRunner, Watch
+from flows.engines import ENGINES, Engine, choose_engine
 from flows.file_lock import only_run
+from flows.mirror import Mirror, mirror_of
 from flows.study import Study, load_cases
 from flows.study_scenarios import Running
 from flows.task_store import FOLDER, TaskStore, checksum, require_writable
-from flows.workers import Workers, workers
+from flows.workers import workers
 from pp_p2p.errors import Finding, InvalidInput
-
-Engine = Literal["prefect", "plain"]
-ENGINES: Final[tuple[Engine, ...]] = ("prefect", "plain")
+from pp_p2p.storage import below, is_remote, local_path
 
 MANIFEST_NAME: Final = "study.json"
 """Says which cases a folder of results has, and what became of each."""
 
 COMPARISON_NAME: Final = "comparison.html"
-
-PREFECT_SETTINGS: Final = {
-    "DO_NOT_TRACK": "1",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # DO_NOT_TRACK alone does not stop the server's
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    "PREFECT_LOGGING_LEVEL": "CRITICAL",
-    "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
-    "PREFECT_LOGGING_TO_API_ENABLED": "false",
-}
-"""Set before Prefect is imported, where the user has not set them."""
-
-Each = Callable[[Callable[[Study], CaseResult], Sequence[Study], int], list[Any]]
-"""Runs a function for each case, so many at the same time; errors are returned, not raised."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +39,25 @@ class StudyResult:
     cases : tuple of CaseResult
         One for a study without scenarios.
     folder : Path
+        Of the files; of shared storage a local copy.
     comparison : Path, optional
         Page that compares the cases, where there are several.
+    url : str
+        Of shared storage, where the results are there.
+    compared : Dataset, optional
+        The cases that are done, by this run or before, side by side.
     """
 
     cases: tuple[CaseResult, ...]
     folder: Path
     comparison: Path | None = None
+    url: str = ""
+    compared: xr.Dataset | None = field(default=None, repr=False, compare=False)
+
+    def address(self, path: Path) -> str:
+        """Return where others find a file of the results: its path, or its URL."""
+        within = path.relative_to(self.folder).as_posix()
+        return below(self.url, within) if self.url else str(path)
 
     @property
     def done(self) -> tuple[CaseResult, ...]:
@@ -104,8 +103,9 @@ def run_study(
         Study file (TOML); ``pp-p2p init`` writes a commented one.
     engine : {"prefect", "plain"}
         As a Prefect flow, with no server and no network needed; or the same steps without it.
-    output : path, optional
-        Folder of the results; the study file's own where it is left out.
+    output : path or URL, optional
+        Folder of the results; the study file's own where it is left out. Any URL of fsspec is
+        shared storage: a local copy of it is worked on, each file is pushed when it is whole.
     runner : {"serial", "threads", "processes", "dask", "ray"}, optional
         In place of ``run.runner`` of the study file. Results are the same.
     n_workers : int, optional
@@ -141,42 +141,57 @@ def run_study(
                 mend=f"choose one of {', '.join(ENGINES)}",
             )
         )
+    if engine == "prefect":
+        prefect_server.start()
     cases = load_cases(Path(path))
-    folder = (cases[0].output_dir if output is None else Path(output)).absolute()
+    folder, mirror = _place(cases[0], output)
     run = _running(cases[0], runner, n_workers)
     chosen = _chosen(cases, only)
     require_writable(folder)
     with ExitStack() as stack:
         stack.enter_context(only_run(folder))
-        store = TaskStore(folder / FOLDER)
+        store = TaskStore(folder / FOLDER, mirror)
+        if mirror is not None:
+            stack.enter_context(mirror.only_run())
+            mirror.fetch(folder / MANIFEST_NAME, again=True)
         store.sweep()
         if fresh:
             store.clear()
         team = stack.enter_context(workers(run))
-        call, each = _engine(engine, cases[0].study.name, watch or (lambda _: nullcontext()))
         around = watch or (lambda _: nullcontext())
+        call, each = choose_engine(engine, cases[0].study.name, around)
         one = CaseRunner(
             folder=folder, store=store, call=call, watch=around, do=team.do,
-            tell=tell or (lambda _: None),
+            tell=tell or (lambda _: None), url=mirror.url if mirror else "",
         )  # fmt: skip
-        results = _run_all(one, chosen, each, team)
-        if not cases[0].case:
-            if results[0].error is not None:
+
+        def finish(told: list[Any]) -> StudyResult:
+            results = [
+                answer if isinstance(answer, CaseResult) else one.outcome(study, answer)
+                for study, answer in zip(chosen, told, strict=True)
+            ]
+            if not cases[0].case and results[0].error is not None:
                 raise results[0].error
-            _write_manifest(folder, cases, results)
-            return StudyResult(tuple(results), folder)
-        _write_manifest(folder, cases, results)
-        return StudyResult(tuple(results), folder, _compare(folder, around))
+            store.share(_write_manifest(folder, cases, results))
+            page, compared = None, None
+            entries = read_manifest(folder)["cases"]
+            if cases[0].case and any(entry["state"] == "done" for entry in entries):
+                page, compared = _compare(folder, call, around, mirror)
+                store.share(page)
+            return StudyResult(tuple(results), folder, page, one.url, compared)
+
+        meanwhile = () if one.is_kept(chosen[0]) else team.prepare(len(chosen))
+        return each(one.run, chosen, team.count, finish, meanwhile)
 
 
-def _run_all(
-    one: CaseRunner, chosen: Sequence[Study], each: Each, team: Workers
-) -> list[CaseResult]:
-    told = each(one.run, chosen, team.count)
-    return [
-        answer if isinstance(answer, CaseResult) else one.outcome(study, answer)
-        for study, answer in zip(chosen, told, strict=True)
-    ]
+def _place(study: Study, output: str | os.PathLike[str] | None) -> tuple[Path, Mirror | None]:
+    """Return the folder that is worked in, and what mirrors it."""
+    given = study.output if output is None else output
+    if is_remote(given):
+        mirror = mirror_of(os.fspath(given).rstrip("/"))
+        assert mirror is not None
+        return mirror.folder, mirror
+    return local_path(given).absolute(), None
 
 
 def _running(study: Study, runner: str | None, n_workers: int | None) -> Running:
@@ -200,7 +215,7 @@ def _chosen(cases: Sequence[Study], only: Sequence[str]) -> list[Study]:
     return [study for study in cases if not only or study.case in only]
 
 
-def _write_manifest(folder: Path, cases: Sequence[Study], results: Sequence[CaseResult]) -> None:
+def _write_manifest(folder: Path, cases: Sequence[Study], results: Sequence[CaseResult]) -> Path:
     """Note what became of each case; of those that were not run now, what was noted before."""
     from flows.chain import write_text
     from pp_p2p.results import SCHEMA_VERSION
@@ -223,7 +238,7 @@ def _write_manifest(folder: Path, cases: Sequence[Study], results: Sequence[Case
         "schema_version": SCHEMA_VERSION,
         "cases": [entry for entry in entries if entry is not None],
     }
-    write_text(folder / MANIFEST_NAME, json.dumps(content, indent=1) + "\n")
+    return write_text(folder / MANIFEST_NAME, json.dumps(content, indent=1) + "\n")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -235,52 +250,44 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _compare(folder: Path, watch: Watch) -> Path | None:
-    """Write the page that compares what is done; None where nothing is."""
+def fetch_results(folder: Path, mirror: Mirror) -> None:
+    """Get the results that the manifest names and that are not here as they were written."""
+    for entry in read_manifest(folder).get("cases", []):
+        if entry["state"] == "done":
+            file = folder / entry["result"]
+            known = file.is_file() and checksum(file) == entry["sha256"]
+            mirror.fetch(file, again=not known)
+
+
+def results_of(url: str) -> Path:
+    """Return a local folder with the results of a study in shared storage."""
+    mirror = mirror_of(url.rstrip("/"))
+    assert mirror is not None
+    if not mirror.fetch(mirror.folder / MANIFEST_NAME, again=True):
+        rule, mend = "holds no result of a study", "pass a folder that `pp-p2p run` has written"
+        raise InvalidInput(Finding(table=url, rule=rule, mend=mend))
+    fetch_results(mirror.folder, mirror)
+    return mirror.folder
+
+
+def _compare(
+    folder: Path, call: Call, watch: Watch, mirror: Mirror | None
+) -> tuple[Path, xr.Dataset]:
+    """Write the page that compares what is done; return it and the cases side by side."""
     from flows.chain import write_text
     from flows.comparison import compare_files, find_results
     from flows.comparison_page import comparison_html
 
     entries = read_manifest(folder)["cases"]
-    if not any(entry["state"] == "done" for entry in entries):
-        return None
-    with watch("compare the cases"):
-        compared, network = compare_files(find_results([folder]))
-        page = comparison_html(compared, network, states=entries)
-        return write_text(folder / COMPARISON_NAME, page)
 
+    def compare() -> xr.Dataset:
+        with watch("compare the cases"):
+            if mirror is not None:  # cases that were run before, maybe elsewhere
+                fetch_results(folder, mirror)
+            compared, network = compare_files(find_results([folder]))
+            page = comparison_html(compared, network, states=entries)
+            write_text(folder / COMPARISON_NAME, page)
+        return compared
 
-def _engine(engine: Engine, name: str, watch: Watch) -> tuple[Any, Each]:
-    return _prefect(name, watch) if engine == "prefect" else (_here, _each_here)
-
-
-def _here(_: str, function: Callable[[], Any]) -> Any:
-    return function()
-
-
-def _each_here(run: Callable[[Study], CaseResult], cases: Sequence[Study], count: int) -> list[Any]:
-    if min(count, len(cases)) == 1:
-        return [_caught(run, case) for case in cases]
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(lambda case: _caught(run, case), cases))
-
-
-def _caught(run: Callable[[Study], CaseResult], case: Study) -> CaseResult | Exception:
-    try:
-        return run(case)
-    except Exception as error:
-        return error
-
-
-def _prefect(name: str, watch: Watch) -> tuple[Any, Each]:
-    """Return how Prefect calls: each case and each piece of work a task of one flow."""
-    for setting, value in PREFECT_SETTINGS.items():
-        os.environ.setdefault(setting, value)
-    starting = ExitStack()
-    starting.enter_context(watch("start Prefect"))
-    from flows.prefect_engine import as_task, run_flow
-
-    def each(run: Callable[[Study], CaseResult], cases: Sequence[Study], count: int) -> list[Any]:
-        return run_flow(name, run, cases, count, started=starting.close)
-
-    return as_task, each
+    compared: xr.Dataset = call("compare the cases", compare)
+    return folder / COMPARISON_NAME, compared

@@ -19,6 +19,7 @@ from typing import Any, Final
 import xarray as xr
 
 from flows.file_lock import locked
+from flows.mirror import Mirror
 from pp_p2p.errors import Finding, InvalidInput
 from pp_p2p.results import from_netcdf, to_netcdf, whole_file
 
@@ -33,16 +34,18 @@ class TaskStore:
     ----------
     folder : Path
         Made where it is missing.
+    mirror : Mirror, optional
+        Shared storage that has the same files.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, mirror: Mirror | None = None) -> None:
+        self.folder, self._mirror = folder, mirror
 
     def has(self, key: str, suffix: str, place: Path | None = None) -> bool:
         """Return whether the result of `key` is here, or at `place`, and as it was written."""
         note = self.note(key)
         file = place or self.path(key, suffix)
-        if not note or not file.is_file():
+        if not note or not self._is_here(file):
             return False
         return bool(note.get("sha256") == checksum(file))
 
@@ -57,8 +60,10 @@ class TaskStore:
 
     def note(self, key: str) -> dict[str, Any]:
         """Return what was noted beside a result; empty where there is none."""
+        file = self.path(key, ".json")
+        self._is_here(file)
         try:
-            found = json.loads(self.path(key, ".json").read_text(encoding="utf-8"))
+            found = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
@@ -87,6 +92,9 @@ class TaskStore:
         said = {**note, "sha256": checksum(target)}
         with whole_file(self.path(key, ".json")) as part:
             part.write_text(json.dumps(said, sort_keys=True, indent=1), encoding="utf-8")
+        if self._mirror is not None:
+            self._mirror.push(target)
+            self._mirror.push(self.path(key, ".json"))
         return target
 
     def put(self, key: str, data: xr.Dataset | xr.DataTree, note: Mapping[str, object]) -> Path:
@@ -95,7 +103,24 @@ class TaskStore:
 
     def get(self, key: str) -> xr.Dataset | xr.DataTree:
         """Load a dataset."""
+        self._is_here(self.path(key, ".nc"))
         return from_netcdf(self.path(key, ".nc"))
+
+    def settle(self, key: str, suffix: str, place: Path | None = None) -> None:
+        """Make sure that the result of `key` is here and in shared storage, whoever made it."""
+        if self._mirror is None:
+            return
+        for file in (place or self.path(key, suffix), self.path(key, ".json")):
+            if self._is_here(file):
+                self._mirror.push(file, again=False)
+
+    def share(self, file: Path) -> None:
+        """Put a file of the study into shared storage, where there is one."""
+        if self._mirror is not None:
+            self._mirror.push(file)
+
+    def _is_here(self, file: Path) -> bool:
+        return file.is_file() if self._mirror is None else self._mirror.fetch(file)
 
     @contextmanager
     def one_at_a_time(self, key: str) -> Iterator[None]:
@@ -108,10 +133,14 @@ class TaskStore:
         for part in self.folder.glob(".*"):
             part.unlink(missing_ok=True)
         shutil.rmtree(self.folder / "locks", ignore_errors=True)
+        if self._mirror is not None:
+            self._mirror.sweep()
 
     def clear(self) -> None:
         """Forget everything."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        if self._mirror is not None:
+            self._mirror.clear()
 
 
 def checksum(file: Path) -> str:

@@ -18,9 +18,11 @@ from typing import Any, Final, Literal
 import xarray as xr
 
 from flows.chain import Inputs, collect, draw, read_inputs
+from flows.mirror import mirror_of
 from flows.steps import STEPS, input_digests, inputs_key, step
 from flows.study import Study
 from flows.task_store import TaskStore
+from pp_p2p.errors import P2PError
 
 Kind = Literal["read", "step", "collect", "draw"]
 SUFFIX: Final[Mapping[Kind, str]] = {
@@ -54,6 +56,8 @@ class Work:
     stage : int, optional
     place : Path, optional
         Of the result, where it is not kept in the store.
+    mirror : str
+        URL of shared storage that has the study's folder; empty: there is none.
     """
 
     kind: Kind
@@ -65,6 +69,7 @@ class Work:
     name: str = ""
     stage: int | None = None
     place: Path | None = None
+    mirror: str = ""
 
     @property
     def suffix(self) -> str:
@@ -74,7 +79,7 @@ class Work:
 
 def do_work(work: Work) -> str:
     """Do `work` unless its result is there already; return the key."""
-    store = TaskStore(work.store)
+    store = TaskStore(work.store, mirror_of(work.mirror))
     with store.one_at_a_time(work.key):
         if store.has(work.key, work.suffix, work.place):
             return work.key
@@ -180,3 +185,14 @@ def join_stages(stages: Mapping[int, xr.Dataset]) -> xr.Dataset:
         if name in parts[0].attrs:
             attrs[name] = sum(part.attrs[name] for part in parts)
     return label(joined, attrs)
+
+
+def sendable(error: Exception) -> Exception:
+    """Return `error`, or one that says the same and can be pickled."""
+    import pickle
+
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return P2PError(f"{type(error).__name__}: {error}")
+    return error

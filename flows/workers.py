@@ -7,19 +7,32 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final, Protocol
 
 from flows.study_scenarios import Running
-from flows.work import Work, do_work
-from pp_p2p.errors import Finding, InvalidInput, P2PError, StepFailed
+from flows.work import Work, do_work, sendable
+from pp_p2p.errors import StepFailed
+
+LOADED: Final = (
+    "pp_p2p.network.grid",
+    "clustering.typical_days",
+    "planning.expansion",
+    "pp_p2p.market.trade_day",
+    "flows.report",
+)
+"""Modules that every study needs and that are slow to load."""
 
 
 class Workers(Protocol):
     """Who does work. `do` may be called by `count` threads at the same time."""
 
     count: int
+
+    def prepare(self, cases: int, /) -> Iterable[Callable[[], object]]:
+        """Make ready for so many cases at once; return what can be called while others start."""
 
     def do(self, work: Work) -> str:
         """Do a piece of work and return its key, or raise what it raised."""
@@ -38,6 +51,8 @@ def workers(run: Running) -> Iterator[Workers]:
     if run.runner in ("serial", "threads") and run.step_timeout_s is None:
         yield Here(1 if run.runner == "serial" else count)
         return
+    from flows.clusters import DaskWorkers, RayWorkers
+
     makers: dict[str, Any] = {"dask": DaskWorkers, "ray": RayWorkers}
     single = run.runner == "serial"
     made = makers.get(run.runner, Processes)(1 if single else count, run)
@@ -53,6 +68,10 @@ class Here:
     def __init__(self, count: int) -> None:
         self.count = count
 
+    def prepare(self, _: int, /) -> Iterable[Callable[[], object]]:
+        """Return what loads the modules that every study needs."""
+        return (partial(importlib.import_module, name) for name in LOADED)
+
     def do(self, work: Work) -> str:
         """Do it here."""
         return do_work(work)
@@ -66,6 +85,13 @@ class Processes:
         self._timeout_s, self._retries = run.step_timeout_s, run.retries
         self._free: list[_Process] = []
         self._lock = threading.Lock()
+
+    def prepare(self, cases: int, /) -> Iterable[Callable[[], object]]:
+        """Start the processes: they load their modules at the same time."""
+        with self._lock:
+            while len(self._free) < min(self.count, cases):
+                self._free.append(_Process())
+        return ()
 
     def do(self, work: Work) -> str:
         """Do it in a process that is free; one that dies is replaced."""
@@ -104,15 +130,15 @@ class _Process:
     """A process that does one piece of work after the other."""
 
     def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = _context()
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
         self._process.start()
         theirs.close()
 
     @property
     def alive(self) -> bool:
-        return self._process.is_alive()
+        return bool(self._process.is_alive())
 
     def do(self, work: Work, timeout_s: float | None) -> str:
         try:
@@ -137,9 +163,23 @@ class _Process:
         self._pipe.close()
 
 
-def _serve(pipe: Any, parent: int) -> None:
+def _context() -> Any:
+    """Return how processes are made: from one that has loaded the modules, or each on its own.
+
+    That one has no threads and has computed nothing, unlike this process: it can be forked.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():  # Windows
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["flows.workers", *LOADED])
+    return context
+
+
+def _serve(pipe: Any) -> None:
     """Do what comes through `pipe` until it is closed."""
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    for name in LOADED:
+        importlib.import_module(name)
     while True:
         try:
             work = pipe.recv()
@@ -160,97 +200,3 @@ def _end_with(parent: int) -> None:
 
 
 PARENT_LOOKED_AFTER_S: Final = 0.5
-
-
-def sendable(error: Exception) -> Exception:
-    """Return `error`, or one that says the same and can be pickled."""
-    import pickle
-
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return P2PError(f"{type(error).__name__}: {error}")
-    return error
-
-
-class DaskWorkers:
-    """A Dask cluster: a local one of processes, or that at ``run.address``."""
-
-    def __init__(self, count: int, run: Running) -> None:
-        distributed = _package("distributed", "dask")
-        self._timeout_s = run.step_timeout_s
-        self._cluster: Any = None
-        if not run.address:
-            self._cluster = distributed.LocalCluster(
-                n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None
-            )
-        self._client: Any = distributed.Client(run.address or self._cluster, set_as_default=False)
-        self._late: Any = distributed.TimeoutError
-        self.count = count if self._cluster else max(1, len(self._client.nthreads()))
-
-    def do(self, work: Work) -> str:
-        """Do it on the cluster."""
-        future = self._client.submit(_answer, work, pure=False)
-        try:
-            return _told(future.result(timeout=self._timeout_s))
-        except (self._late, TimeoutError):
-            future.cancel(force=True)
-            raise StepFailed(_late_text(work, self._timeout_s)) from None
-
-    def close(self) -> None:
-        """Leave the cluster; a local one ends."""
-        self._client.close()
-        if self._cluster is not None:
-            self._cluster.close()
-
-
-class RayWorkers:
-    """A Ray cluster: a local one, or that at ``run.address``."""
-
-    def __init__(self, count: int, run: Running) -> None:
-        self._ray: Any = _package("ray", "ray")
-        self._timeout_s = run.step_timeout_s
-        given = {"address": run.address} if run.address else {"num_cpus": count}
-        self._ray.init(**given, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-        self._answer: Any = self._ray.remote(_answer)
-        self.count = count if not run.address else int(self._ray.cluster_resources().get("CPU", 1))
-
-    def do(self, work: Work) -> str:
-        """Do it on the cluster."""
-        reference = self._answer.remote(work)
-        try:
-            return _told(self._ray.get(reference, timeout=self._timeout_s))
-        except self._ray.exceptions.GetTimeoutError:
-            self._ray.cancel(reference, force=True)
-            raise StepFailed(_late_text(work, self._timeout_s)) from None
-
-    def close(self) -> None:
-        """Leave the cluster; a local one ends."""
-        self._ray.shutdown()
-
-
-def _answer(work: Work) -> object:
-    """Do `work` on a cluster; errors come back as they are, not wrapped."""
-    try:
-        return do_work(work)
-    except Exception as error:
-        return sendable(error)
-
-
-def _told(answer: object) -> str:
-    if isinstance(answer, BaseException):
-        raise answer
-    return str(answer)
-
-
-def _late_text(work: Work, timeout_s: float | None) -> str:
-    return f"{work.title}: took longer than step_timeout_s = {timeout_s} s and was ended"
-
-
-def _package(name: str, extra: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        rule, mend = f"needs the package {name}", f'python -m pip install "pp-p2p[{extra}]"'
-        found = Finding(table="run", column="runner", rule=rule, mend=mend)
-        raise InvalidInput(found) from None

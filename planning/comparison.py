@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -29,9 +28,9 @@ def compare(cases: Mapping[str, Compared]) -> xr.Dataset:
     Parameters
     ----------
     cases : mapping
-        Name of the case -> study's result: its tree, a mapping of its groups, or the path of its
-        file. Of a file only the group ``indicators`` is read, so that many files cost little;
-        files of an earlier layout, which have none, are read whole.
+        Name of the case -> study's result: its tree, a mapping of its groups, or the path or URL
+        of its file. Of a file only the group ``indicators`` is read, so that many files cost
+        little; files of an earlier layout, which have none, are read whole.
 
     Returns
     -------
@@ -119,7 +118,7 @@ def pareto_cases(values: xr.Dataset) -> xr.DataArray:
 
 def _indicators_of(name: str, case: Compared) -> xr.Dataset:
     if isinstance(case, (str, os.PathLike)):
-        return _read(Path(case))
+        return _read(case)
     stored: Any = case.get("indicators") if isinstance(case, (xr.DataTree, Mapping)) else None
     if isinstance(stored, xr.DataTree):
         stored = stored.to_dataset()
@@ -135,7 +134,7 @@ def _indicators_of(name: str, case: Compared) -> xr.Dataset:
     return ds.assign_attrs(first_year=int(root.get("first_year", ds.attrs.get("first_year", 1))))
 
 
-def _read(path: Path) -> xr.Dataset:
+def _read(path: str | os.PathLike[str]) -> xr.Dataset:
     """Return the indicators that stand in a file, or compute them."""
     try:
         stored = read_group(path, "indicators")

@@ -18,6 +18,7 @@ import xarray as xr
 
 from pp_p2p.errors import Finding, InvalidInput
 from pp_p2p.names import LONG_NAMES, unit_of
+from pp_p2p.storage import local_file
 
 SCHEMA_VERSION: Final = 2
 """Version of the layout of stored results; 2 has the group ``indicators`` and stages."""
@@ -145,7 +146,7 @@ def to_netcdf(ds: xr.Dataset | xr.DataTree, path: str | os.PathLike[str]) -> Pat
 
 def from_netcdf(path: str | os.PathLike[str]) -> xr.Dataset | xr.DataTree:
     """Load a stored result into memory: a DataTree where the file has groups, else a Dataset."""
-    target = Path(path)
+    target = local_file(path)
     if not target.is_file():
         raise InvalidInput(
             Finding(table=str(target), rule="does not exist", mend="check the path of the result")
@@ -157,7 +158,7 @@ def from_netcdf(path: str | os.PathLike[str]) -> xr.Dataset | xr.DataTree:
 
 def read_group(path: str | os.PathLike[str], group: str) -> xr.Dataset | None:
     """Load one group of a stored result, with the attributes of the file; None if it has none."""
-    target = Path(path)
+    target = local_file(path)
     if not target.is_file():
         raise InvalidInput(
             Finding(table=str(target), rule="does not exist", mend="check the path of the result")

@@ -8,12 +8,32 @@ come with ``on_map=True`` only.
 
 from __future__ import annotations
 
-from pp_p2p.plotting.bands import loading_figure, voltage_figure
-from pp_p2p.plotting.market_figures import end_use_figure, mechanisms_figure
-from pp_p2p.plotting.net_traces import traces
-from pp_p2p.plotting.network_map import TECHNOLOGY_SYMBOLS, investment_text, network_figure
-from pp_p2p.plotting.over_pandapower import pf_res_plotly, simple_plotly
-from pp_p2p.plotting.scene import create_generic_coordinates
+from typing import TYPE_CHECKING
+
+from pp_p2p.public import load_when_used
+
+if TYPE_CHECKING:
+    from pp_p2p.plotting.bands import loading_figure, voltage_figure
+    from pp_p2p.plotting.market_figures import end_use_figure, mechanisms_figure
+    from pp_p2p.plotting.net_traces import traces
+    from pp_p2p.plotting.network_map import TECHNOLOGY_SYMBOLS, investment_text, network_figure
+    from pp_p2p.plotting.over_pandapower import pf_res_plotly, simple_plotly
+    from pp_p2p.plotting.scene import create_generic_coordinates
+
+_HOMES = {
+    "TECHNOLOGY_SYMBOLS": "pp_p2p.plotting.network_map",
+    "create_generic_coordinates": "pp_p2p.plotting.scene",
+    "end_use_figure": "pp_p2p.plotting.market_figures",
+    "investment_text": "pp_p2p.plotting.network_map",
+    "loading_figure": "pp_p2p.plotting.bands",
+    "mechanisms_figure": "pp_p2p.plotting.market_figures",
+    "network_figure": "pp_p2p.plotting.network_map",
+    "pf_res_plotly": "pp_p2p.plotting.over_pandapower",
+    "simple_plotly": "pp_p2p.plotting.over_pandapower",
+    "traces": "pp_p2p.plotting.net_traces",
+    "voltage_figure": "pp_p2p.plotting.bands",
+}
+"""Where each public name is: a page of stored results needs no pandapower."""
 
 __all__ = [
     "TECHNOLOGY_SYMBOLS",
@@ -28,3 +48,5 @@ __all__ = [
     "traces",
     "voltage_figure",
 ]
+
+__getattr__, __dir__ = load_when_used(__name__, _HOMES)

@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,18 @@ import pytest
 import xarray as xr
 
 import flows
+from flows import subproblems
+from flows.cli import CODES
+from flows.clusters import DaskWorkers
 from flows.comparison import find_results
 from flows.file_lock import only_run
+from flows.steps import step
+from flows.study import Study, load_cases
 from flows.study_run import StudyResult, read_manifest
 from flows.study_scenarios import Running
 from flows.task_store import TaskStore, checksum
-from flows.workers import Processes, sendable
+from flows.work import Work, sendable
+from flows.workers import Processes
 from pp_p2p import from_netcdf
 from pp_p2p.errors import Finding, InvalidInput, NoSolution, StepFailed, UnsupportedFeature
 
@@ -151,10 +159,79 @@ def test_clusters_come_to_the_same_numbers(reference: Any, tmp_path: Path, packa
     assert_same(tmp_path, told.folder)
 
 
+def asks_for_subproblems(_: Work) -> str:
+    """Stand for a step that sends subproblems out."""
+    executor = subproblems.executor()
+    assert executor is not None
+    return ",".join(map(str, executor.map(abs, [-1, 2, -3])))
+
+
+@pytest.mark.filterwarnings("ignore:Creating scratch directories")
+def test_subproblems_are_solved_by_the_same_cluster(tmp_path: Path, monkeypatch: Any) -> None:
+    """As many steps that wait for theirs as there are workers: none stands in the other's way."""
+    distributed = pytest.importorskip("distributed", reason="needs the extra dask")
+    monkeypatch.setattr("flows.clusters.do_work", asks_for_subproblems)
+    study = load_cases(write_small(tmp_path))[0]
+    joint = Work(kind="step", name="joint", title="t", study=study, key="k", store=tmp_path)
+    cluster = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+    )
+    with cluster:
+        team = DaskWorkers(2, Running(runner="dask", address=cluster.scheduler_address))
+        with ThreadPoolExecutor(2) as pool:
+            assert list(pool.map(team.do, [joint] * 4)) == ["1,2,3"] * 4
+        team.close()
+
+
 def test_a_missing_package_is_named(reference: Any, monkeypatch: Any, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InvalidInput, match=r"needs the package distributed.*pp-p2p\[dask\]"):
         flows.run_study(reference[0], engine="plain", runner="dask", output=tmp_path)
+
+
+def test_a_step_that_fails_is_one_failed_case(tmp_path: Path, monkeypatch: Any) -> None:
+    """Also its exit code is not that of a missing solution."""
+    study = write_small(tmp_path, TWO + "max_units = 1\n")
+    trade = step("trade")
+
+    def run(study: Study, *given: Any) -> xr.Dataset:
+        if study.case == "base":
+            raise RuntimeError("out of luck")
+        return trade.run(study, *given)
+
+    monkeypatch.setattr("flows.work.step", lambda name: replace(step(name), run=run)
+                        if name == "trade" else step(name))  # fmt: skip
+    told = flows.run_study(study, engine="plain")
+    assert [one.state for one in told.cases] == ["failed", "done"]
+    assert told.cases[0].message == "out of luck"
+    assert CODES["failed"] > CODES["no solution"] > CODES["wrong input"] > CODES["done"]
+
+
+def command_line(*arguments: str) -> subprocess.CompletedProcess[str]:
+    code = "from flows.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False,
+        timeout=200, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def test_the_exit_code_tells_of_a_case_without_solution(reference: Any) -> None:
+    study, _ = reference
+    done = command_line("run", str(study), "--engine", "plain")
+    assert done.returncode == CODES["no solution"], done.stderr
+    assert "impossible: no solution: " in done.stderr
+    assert "2 of 3 cases are done" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    study = write_small(tmp_path, CASES)
+    (tmp_path / "file").touch()
+    place = tmp_path / "file" / "results"
+    done = command_line("run", str(study), "--engine", "plain", "--output", str(place))
+    assert done.returncode == CODES["wrong input"], done.stderr
+    assert "cannot be written" in done.stderr
+    assert str(place) in done.stderr
 
 
 def test_a_step_that_hangs_is_ended(tmp_path: Path) -> None:

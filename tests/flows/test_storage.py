@@ -1,0 +1,180 @@
+"""Results in shared storage: kept there file by file, gone on with elsewhere, read from there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import pytest
+import xarray as xr
+
+import flows
+import planning
+from flows.comparison import find_results
+from flows.mirror import RUNNING, STALE_AFTER_S, Mirror, mirror_of
+from flows.study_run import read_manifest
+from flows.task_store import TaskStore, checksum
+from pp_p2p import from_netcdf
+from pp_p2p.errors import InvalidInput
+from pp_p2p.storage import below, cache_folder, is_remote, local_path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from small_study import write_small
+
+ROOT = Path(__file__).parents[2]
+TWO = '[[scenario]]\nname = "base"\n[[scenario]]\nname = "dear PV"\n[scenario.candidate.PV]\n'
+CASES = TWO + "capex_eur_per_kw = 1500.0\n"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PP_P2P_CACHE", str(tmp_path / "cache"))
+    mirror_of.cache_clear()
+    return tmp_path / "cache"
+
+
+def elsewhere(folder: Path) -> str:
+    """Return a URL on disk that fsspec does not count as a local path."""
+    folder.mkdir(exist_ok=True)
+    return f"dir://{folder.name}::file://{folder.parent}"
+
+
+def test_a_file_url_is_a_local_folder(tmp_path: Path) -> None:
+    assert not is_remote(tmp_path)
+    assert not is_remote((tmp_path / "a b").as_uri())
+    assert local_path((tmp_path / "a b").as_uri()) == tmp_path / "a b"
+    assert is_remote("s3://bucket/folder")
+    assert is_remote("memory://folder")
+    assert below("s3://bucket/a/", "b/c.nc") == "s3://bucket/a/b/c.nc"
+    assert below("dir://a::file:///x", "b") == "dir://a/b::file:///x"
+    assert below("simplecache::s3://a", "b") == "simplecache::s3://a/b"
+
+
+def test_a_study_goes_on_elsewhere_from_shared_storage(tmp_path: Path, cache: Path) -> None:
+    """Two processes compute; another machine, with no copy, finds all of it."""
+    study, place = write_small(tmp_path, CASES), tmp_path / "shared"
+    url = elsewhere(place)
+    told = flows.run_study(study, engine="plain", runner="processes", n_workers=2, output=url)
+    assert [one.state for one in told.cases] == ["done", "done"]
+    assert told.folder == cache_folder(url)
+    here = {p.relative_to(told.folder) for p in told.folder.rglob("*") if p.is_file()}
+    there = {p.relative_to(place) for p in place.rglob("*") if p.is_file()}
+    assert {p for p in here if "lock" not in p.name and p.parent.name != "locks"} - there <= {
+        Path(RUNNING)
+    }
+    for name in there:
+        assert checksum(place / name) == checksum(told.folder / name), name
+    before = {entry["case"]: entry["sha256"] for entry in read_manifest(place)["cases"]}
+
+    code = "from flows.cli import main; main()"
+    command = [sys.executable, "-c", code, "run", str(study), "--engine", "plain"]
+    done = subprocess.run(
+        [*command, "--output", url], capture_output=True, text=True, check=False, timeout=200,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PP_P2P_CACHE": str(tmp_path / "other")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert f"2 of 2 cases are done: {url}" in done.stdout
+    assert f"compare {below(url, 'comparison.html')}" in done.stdout
+    computed = [line for line in done.stderr.splitlines() if line.startswith("  ")]
+    rest = [line for line in computed if not line.endswith("kept")]
+    assert all("write files" in line or "compare" in line for line in rest), rest
+    assert {e["case"]: e["sha256"] for e in read_manifest(place)["cases"]} == before
+
+    shutil.rmtree(cache)
+    files = find_results([url])
+    assert list(files) == ["base", "dear PV"]
+    numbers = planning.compare({"base": below(url, "base/result.nc")})["npc_eur"].values
+    np.testing.assert_array_equal(numbers, planning.compare(files)["npc_eur"].values[:1])
+
+
+def test_memory_is_shared_storage_too(tmp_path: Path, cache: Path) -> None:
+    study = write_small(tmp_path, CASES)
+    url = "memory://studies/tiny"
+    flows.run_study(study, engine="plain", only=["base"], output=url)
+    shutil.rmtree(cache)
+    titles: list[str] = []
+
+    def watch(title: str) -> Any:
+        titles.append(title)
+        return nullcontext()
+
+    again = flows.run_study(study, engine="plain", only=["base"], output=url, watch=watch)
+    assert [t for t in titles if not t.endswith("(kept)")] == [
+        "base: write files", "compare the cases"
+    ]  # fmt: skip
+    address = again.address(again.result)
+    assert address == f"{url}/base/result.nc"
+    shutil.rmtree(cache)
+    assert isinstance(from_netcdf(address), xr.DataTree)
+    assert planning.compare({"a": address})["case"].values.tolist() == ["a"]
+    assert list(find_results([address])) == ["base"]
+    with pytest.raises(InvalidInput, match="does not exist"):
+        from_netcdf(f"{url}/nothing/result.nc")
+    with pytest.raises(InvalidInput, match="holds no result"):
+        find_results(["memory://studies/nothing"])
+    assert not fsspec.filesystem("memory").exists(f"/studies/tiny/{RUNNING}")
+
+
+def test_what_is_damaged_there_is_found(tmp_path: Path, cache: Path) -> None:
+    url = elsewhere(tmp_path / "shared")
+    store = TaskStore(cache_folder(url) / ".tasks", Mirror(url))
+    store.put("plan-1", xr.Dataset({"a": ("x", np.arange(100.0))}), {})
+    damaged = tmp_path / "shared" / ".tasks" / "plan-1.nc"
+    damaged.write_bytes(damaged.read_bytes()[:-10])
+    assert store.has("plan-1", ".nc")  # the copy here is whole
+    shutil.rmtree(cache)
+    assert not store.has("plan-1", ".nc")
+    assert store.is_damaged("plan-1", ".nc")
+    left = tmp_path / "shared" / ".tasks" / ".part-1"
+    left.touch()
+    store.sweep()
+    assert not left.exists()
+    store.clear()
+    assert list((tmp_path / "shared").rglob("*.nc")) == []
+
+
+def test_one_run_at_a_time_in_shared_storage(tmp_path: Path) -> None:
+    url = elsewhere(tmp_path / "shared")
+    said = tmp_path / "shared" / RUNNING
+    mirror = Mirror(url)
+    with mirror.only_run():
+        assert json.loads(said.read_text())["process"] == os.getpid()
+        with pytest.raises(InvalidInput, match=f"process {os.getpid()} on"), mirror.only_run():
+            pass
+    assert not said.exists()
+    other = {"host": "another", "process": 1, "run": "x", "time": time.time()}
+    said.write_text(json.dumps(other))
+    with pytest.raises(InvalidInput, match="process 1 on another"), mirror.only_run():
+        pass
+    said.write_text(json.dumps({**other, "time": time.time() - STALE_AFTER_S - 1.0}))
+    with mirror.only_run():
+        pass
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("nonsense://bucket/x", "nonsense"),
+        ("dir://nowhere::file:///proc", "cannot be used"),
+    ],
+)
+def test_storage_that_cannot_be_used_is_one_message(tmp_path: Path, url: str, words: str) -> None:
+    study = write_small(tmp_path, CASES)
+    with pytest.raises(InvalidInput, match=words):
+        flows.run_study(study, engine="plain", output=url)
+
+
+def test_the_study_file_may_name_shared_storage(tmp_path: Path) -> None:
+    study = write_small(
+        tmp_path, changes=(('name = "tiny"', 'name = "tiny"\noutput = "memory://named"'),)
+    )
+    assert flows.load_study(study).output == "memory://named"
