@@ -32,6 +32,9 @@ SUMMARY: Final = (
 )
 """Columns of the table, as far as the cases have them."""
 
+RELIABILITY: Final = ("eens_mwh_per_year", "saidi_h_per_year", "saifi_per_year")
+"""What only failure rates tell."""
+
 WORST: Final = {"vm_min_pu": "min", "vm_max_pu": "max", "line_loading_max_percent": "max"}
 """How these become one number for all stages; the others are means over years, capex a sum."""
 
@@ -105,9 +108,17 @@ def compare_files(files: Mapping[str, Path]) -> tuple[xr.Dataset, xr.Dataset | N
     return compared, nets[0]
 
 
+def with_known_reliability(compared: xr.Dataset) -> xr.Dataset:
+    """Return `compared` with NaN for the indices of cases without failure rates: 0 is no promise."""
+    if "eens_computed" not in compared:
+        return compared
+    known = compared["eens_computed"] > 0
+    return compared.assign({k: compared[k].where(known) for k in RELIABILITY if k in compared})
+
+
 def summary_table(compared: xr.Dataset) -> pd.DataFrame:
     """Return one row per case: the means over the years, the sum of investments, the worst."""
-    years = compared["stage_years"]
+    compared, years = with_known_reliability(compared), compared["stage_years"]
     columns: dict[str, Any] = {}
     for name in SUMMARY:
         if name not in compared:
