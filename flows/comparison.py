@@ -109,7 +109,7 @@ def compare_files(files: Mapping[str, Path]) -> tuple[xr.Dataset, xr.Dataset | N
 
 
 def with_known_reliability(compared: xr.Dataset) -> xr.Dataset:
-    """Return `compared` with NaN for the indices of cases without failure rates: 0 is no promise."""
+    """Return `compared` with NaN for the indices of cases that have no failure rates."""
     if "eens_computed" not in compared:
         return compared
     known = compared["eens_computed"] > 0

@@ -13,7 +13,7 @@ from typing import Any, Final
 import xarray as xr
 
 from flows.comparison import summary_table
-from flows.comparison_data import LABELS, as_json, page_data
+from flows.comparison_data import as_json, page_data
 from flows.key_figures import digits, money
 from flows.report_page import page, paragraph, section, table, text
 
@@ -51,8 +51,8 @@ button { font: inherit; }
 .cards { grid-template-columns: repeat(auto-fit, minmax(min(185px, 46%), 1fr)); }
 .cards:empty { display: none; } dl.card { margin: 0; }
 .plot svg { display: block; max-width: 100%; height: auto; } svg [data-case] { cursor: pointer; }
-.legend { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 6px 0; padding: 0;
-  font-size: 0.85rem; } .legend svg { vertical-align: -2px; margin-right: 5px; }
+.legend { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 6px 0;
+  padding: 0; font-size: 0.85rem; } .legend svg { vertical-align: -2px; margin-right: 5px; }
 .two { display: grid; grid-template-columns: 1fr 1fr; gap: 12px 28px; }
 .two.single { grid-template-columns: 1fr; } .two > * { min-width: 0; }
 .several { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(320px, 100%), 1fr));
@@ -150,8 +150,8 @@ def _sections(
          + "".join(_small(n, one) for n, one in enumerate(content["stage_metrics"])) + "</div>"),
     ]  # fmt: skip
     if content["participants"]:
-        gains = _picture("gains", "Gain of trading by participant, in a year",
-                         "Saving of each participant and the operator by case, as stacked bars.")  # fmt: skip
+        alt = "Saving of each participant and the operator by case, as stacked bars."
+        gains = _picture("gains", "Gain of trading by participant, in a year", alt)
         found.append(("gain", "What each participant gains by trading", gains))
     best = CHOOSE_PARETO + _picture(
         "pareto", "Two numbers of each case", "Two numbers of each case as points; those that no "
@@ -166,8 +166,8 @@ def _lead(numbers: Any) -> str:
         return "What the cases cost, build and come to."
     best, worst = cost.idxmin(), cost.idxmax()
     return (
-        f"The cheapest case is {best!r} with {money(cost.min())} a year, the dearest {worst!r} with "
-        f"{money(cost.max())} a year."
+        f"The cheapest case is {best!r} with {money(cost.min())} a year, the dearest {worst!r} "
+        f"with {money(cost.max())} a year."
     )
 
 

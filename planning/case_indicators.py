@@ -160,7 +160,7 @@ def _load_mwh(
 
 def _built(plan: xr.Dataset, network: xr.Dataset, *, several: bool) -> xr.Dataset:
     """Return what is bought and what stands (stage, candidate), candidates by name."""
-    names = _unique(plan["candidate_name"].to_numpy().astype(str), plan[CANDIDATE].to_numpy())
+    names = unique_names(plan["candidate_name"].to_numpy().astype(str), plan[CANDIDATE].to_numpy())
     owner = dict(zip(network[PARTICIPANT].to_numpy().tolist(), _people(network), strict=True))
     owners = [
         owner.get(int(k), "operator" if int(k) == OPERATOR else str(k))
@@ -213,10 +213,10 @@ def _gains(trade: xr.Dataset, days: xr.Dataset, network: xr.Dataset) -> xr.Datas
 
 def _people(network: xr.Dataset) -> list[str]:
     rows = network[PARTICIPANT].to_numpy()
-    return list(_unique(network["participant_name"].to_numpy().astype(str), rows))
+    return list(unique_names(network["participant_name"].to_numpy().astype(str), rows))
 
 
-def _unique(names: Array, rows: Array) -> Array:
+def unique_names(names: Array, rows: Array) -> Array:
     """Return `names`; those that are empty or taken twice get the number of their row."""
     twice = {name for name in names if (names == name).sum() > 1}
     return np.array(
