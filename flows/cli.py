@@ -140,6 +140,9 @@ def compare(
         list[Path] | None,
         typer.Option(help="Write the numbers: .csv, .xlsx, .parquet or .nc; repeatable."),
     ] = None,
+    png: Annotated[
+        Path | None, typer.Option(help="Write the pictures as PNG files into this folder.")
+    ] = None,
 ) -> None:
     """Compare the results of studies and their scenarios: a table and one HTML page."""
     from flows.chain import write_text
@@ -154,6 +157,11 @@ def compare(
     out.print(f"compare {page}", soft_wrap=True)
     for path in table or []:
         out.print(f"table   {export(compared, path)}", soft_wrap=True)
+    if png is not None:
+        from flows.comparison_figures import write_pictures
+
+        for path in write_pictures(compared, network, png, base=chosen):
+            out.print(f"picture {path}", soft_wrap=True)
 
 
 @app.command()

@@ -1,5 +1,5 @@
 // The comparison page: what is chosen, the table, the controls.
-var data = JSON.parse(byId('data').textContent);
+var data = JSON.parse(byId('data').textContent), COLOURS = data.colours;
 var state = {terms: [], hidden: {}, base: data.base, stage: -1, detail: data.detail, sort: null,
   up: true, percent: false, differ: false};
 
@@ -148,6 +148,10 @@ function start() {
   on('percent', 'change', function (field) { state.percent = field.checked; table(); });
   on('differ', 'change', function (field) { state.differ = field.checked; table(); });
   on('costs-less', 'change', costs);
+  if (data.network) {
+    byId('map-colour').parentNode.hidden = data.stages.length === 1;
+    on('map-colour', 'change', details);
+  }
   on('pareto-x', 'change', pareto);
   on('pareto-y', 'change', pareto);
   byId('csv').addEventListener('click', csv);

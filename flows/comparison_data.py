@@ -14,6 +14,7 @@ import xarray as xr
 from flows.comparison import WORST, summary_table, with_known_reliability
 from flows.key_figures import ITEM_NAMES
 from pp_p2p.names import unit_of
+from pp_p2p.plotting.style import BLUE, GREEN, ORANGE, PURPLE, RED, SKY
 
 LABELS: Final[Mapping[str, tuple[str, str]]] = {
     "eac_eur_per_year": ("Annual cost", "low"),
@@ -42,6 +43,9 @@ TECHNOLOGIES: Final = {
     "switch": "remote control",
     "dispatchable": "dispatchable unit",
 }
+
+COLOURS: Final = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, "#B8A800", "#52606D", "#8C510A", "#5E3C99")
+"""Of items, participants and cases: those of Okabe and Ito, and four that stay apart from them."""
 
 UNITS: Final = {"saifi_per_year": "1/a", "vm_min_pu": "p.u.", "vm_max_pu": "p.u."}
 """Units as a reader expects them, where the stored ones are plainer."""
@@ -90,6 +94,7 @@ def page_data(compared: xr.Dataset, network: xr.Dataset | None, base: int) -> di
         "participants": _participants(compared),
         "candidates": _candidates(compared),
         "technologies": TECHNOLOGIES,
+        "colours": COLOURS,
         "owners": sorted(set(compared["candidate_owner"].to_numpy().astype(str).tolist())),
         "units": _of_candidates(compared, "units_installed"),
         "bought": _of_candidates(compared, "units_built"),

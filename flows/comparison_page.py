@@ -26,7 +26,7 @@ STYLE: Final = """
   border-radius: 8px; margin: 12px 0; align-items: end; }
 .controls label, .choose label { display: flex; flex-direction: column; font-size: 0.8rem;
   color: #3E4C59; min-width: 0; }
-.controls label[hidden] { display: none; }
+.controls label[hidden], .choose label[hidden] { display: none; }
 .controls label.tick, .choose label.tick { flex-direction: row; gap: 6px; align-items: center; }
 .controls input[type=search], .controls select, .choose select { font: inherit; padding: 4px 6px;
   max-width: min(20rem, 78vw); }
@@ -135,6 +135,7 @@ def _sections(
     compared: xr.Dataset, content: Mapping[str, Any], still: str
 ) -> list[tuple[str, str, str]]:
     """Return key, title and content of the parts of the page."""
+    map_there = content["network"] is not None
     found = [
         ("table", "Cases side by side", f'<div id="cases" class="scroll" tabindex="0" '
          f'role="region" aria-label="Cases and their numbers">{still}</div>'
@@ -142,8 +143,8 @@ def _sections(
         ("cost", "Cost and its parts", paragraph(_cost_note(compared), "note") + LESS
          + _picture("costs", "Cost of each case by item; the mark is the sum",
                     "Cost of each case by item, as stacked bars.")),
-        ("detail-cases", "Two cases in detail", CHOOSE_CASE
-         + _two(map_there=content["network"] is not None)),
+        ("detail-cases", "Two cases in detail",
+         CHOOSE_CASE.format(colour=CHOOSE_COLOUR if map_there else "") + _two(map_there=map_there)),
         ("years", "Reliability, losses, voltages, emissions",
          paragraph("One picture a number; the base is dashed.", "note")
          + '<div id="stages-legend"></div><div class="several">'
@@ -238,9 +239,11 @@ CONTROLS: Final = """<form class="controls" aria-label="What is shown" onsubmit=
 <label class="tick"><input type="checkbox" id="differ"> only numbers that differ</label>
 <span id="count" role="status" aria-live="polite"></span>
 </form>"""
-CHOOSE_CASE: Final = (
-    '<p class="choose"><label>Case beside the base <select id="detail"></select></label></p>'
-)
+CHOOSE_CASE: Final = """<p class="choose">
+<label>Case beside the base <select id="detail"></select></label>{colour}</p>"""
+CHOOSE_COLOUR: Final = """
+<label>Colours of the map <select id="map-colour"><option value="years">years of purchase</option>
+<option value="owner">owner</option></select></label>"""
 LESS: Final = (
     '<p class="choose"><label class="tick"><input type="checkbox" id="costs-less"> '
     "as difference to the base</label></p>"

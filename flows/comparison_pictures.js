@@ -98,9 +98,17 @@ function yearsOf(k, ends) {
   })};
 }
 function ownerColour(name) { return COLOURS[data.owners.indexOf(name) % COLOURS.length]; }
+function byYears() { return data.stages.length > 1 && byId('map-colour').value === 'years'; }
+function mapColour(k, n) {  // of a candidate: the years of its first purchase, or its owner
+  if (!byYears()) { return ownerColour(data.candidates[n].owner); }
+  var first = 0;
+  while (first < data.stages.length - 1 && !data.bought[k][first][n]) { first += 1; }
+  return COLOURS[first % COLOURS.length];
+}
 function mapLegend() {
-  var technologies = {}, entries = data.owners.map(function (name) {
-    return {name: name, colour: ownerColour(name)}; });
+  var technologies = {}, entries = byYears() ? data.stage_labels.map(function (words, s) {
+    return {name: 'first bought ' + words, colour: COLOURS[s % COLOURS.length]}; })
+    : data.owners.map(function (name) { return {name: name, colour: ownerColour(name)}; });
   data.candidates.forEach(function (c) { if (c.line < 0) { technologies[c.technology] = 1; } });
   Object.keys(technologies).forEach(function (name) {
     entries.push({name: data.technologies[name] || name, mark: shape(name, 0, 0, GREY, true)}); });
@@ -152,12 +160,12 @@ function map(id, k) {
       + withUnit(count(units), 'units') + boughtWhen(k, n);
     var nth = net.line.indexOf(c.line);
     if (c.line >= 0 && nth >= 0) {
-      inner += way(nth, {stroke: ownerColour(c.owner), 'stroke-width': fresh ? 5 : 2.5,
+      inner += way(nth, {stroke: mapColour(k, n), 'stroke-width': fresh ? 5 : 2.5,
         'stroke-dasharray': '9 4', 'data-tip': tip});
     } else if (at[c.bus] !== undefined) {
       var up = stacked[c.bus] = (stacked[c.bus] || 0) + 1;
       inner += shape(c.technology, x(net.x[at[c.bus]]), y(net.y[at[c.bus]]) - 1 - 15 * up,
-        ownerColour(c.owner), fresh, tip);
+        mapColour(k, n), fresh, tip);
     }
   });
   show(id, width, Math.round(height), inner);

@@ -1,6 +1,4 @@
 // Small pictures as SVG: scales, axes, stacked bars, lines, points, legends, and saving as PNG.
-var COLOURS = ['#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9', '#D55E00', '#B8A800',
-  '#52606D', '#8C510A', '#5E3C99'];  // Okabe and Ito, and four that stay apart from them
 var INK = '#1F2933', GREY = '#7B8794', PALE = '#E4E7EB', FONT = 'system-ui, sans-serif';
 
 function byId(id) { return document.getElementById(id); }
