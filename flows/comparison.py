@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -176,12 +177,7 @@ def export(compared: xr.Dataset, path: Path) -> Path:
         raise InvalidInput(Finding(table=str(path), rule="has an unknown ending", mend=mend))
     try:
         with whole_file(path) as part:
-            named = part.with_name(part.name + suffix)  # Excel's writer goes by the ending
-            try:
-                writers[suffix](named)
-                os.replace(named, part)
-            finally:
-                named.unlink(missing_ok=True)
+            writers[suffix](part)
     except ImportError as error:
         package = "pyarrow" if suffix == ".parquet" else "openpyxl"
         mend = f"python -m pip install {package}, or write .csv"
@@ -191,9 +187,11 @@ def export(compared: xr.Dataset, path: Path) -> Path:
 
 
 def _to_excel(compared: xr.Dataset, table: pd.DataFrame, path: Path) -> None:
-    with pd.ExcelWriter(path) as book:
+    content = io.BytesIO()  # pandas leaves a file open where it does not find its writer
+    with pd.ExcelWriter(content) as book:
         summary_table(compared).to_excel(book, sheet_name="cases")
         table.to_excel(book, sheet_name="numbers", index=False)
+    path.write_bytes(content.getvalue())
 
 
 def require_case(compared: xr.Dataset, base: str | None) -> str:

@@ -100,7 +100,7 @@ def cash_flow_figure(content: Content) -> Figure:
             up, down = up + np.maximum(value, 0), down + np.minimum(value, 0)
         panel.axhline(0, color=GREY, linewidth=0.8)
         panel.grid(axis="y", color=PALE)
-        panel.xaxis.get_major_locator().set_params(integer=True, nbins=5)  # type: ignore[union-attr]
+        panel.locator_params(axis="x", integer=True, nbins=5)
     _legend_below(figure, panels[0][1])
     return figure
 
@@ -139,9 +139,11 @@ def compromise_figure(content: Content) -> Figure:
     figure, (panel,) = _grid(1, "Which cases are not beaten in both", size=(8.0, 5.0))
     panel.scatter(x, y, color="#9AA5B1", label="another case is better")
     panel.plot(x[best], y[best], "o--", color=BLUE, label="no case is better in both")
-    panel.scatter(*(v[content["base"]] for v in (x, y)), s=90, facecolor="none", edgecolor=INK,
-                  linewidth=2, label="base")  # fmt: skip
-    named = range(len(x)) if len(x) <= 25 else [*best, content["base"]]
+    base = content["base"]
+    panel.scatter(
+        x[base], y[base], s=90, facecolor="none", edgecolor=INK, linewidth=2, label="base"
+    )
+    named = range(len(x)) if len(x) <= 25 else [*best, base]
     for (a, b), names in _near({k: (x[k], y[k]) for k in named if known[k]}).items():
         words = ", ".join(content["cases"][k] for k in names)
         panel.annotate(words, (a, b), xytext=(6, 5), fontsize=8, textcoords="offset points",

@@ -143,7 +143,7 @@ def comparison_table(compared: xr.Dataset) -> Table:
     numbers = summary_table(compared)
     shown = {k: v for k, v in CASE_COLUMNS.items() if k in numbers}
     table = _table("Cases", ("case",), tuple(words for words, _ in shown.values()))
-    table.columns[0].min_width = min(24, max(map(len, map(str, numbers.index))))
+    table.columns[0].no_wrap = max(map(len, map(str, numbers.index))) <= 24  # heads wrap instead
     for case, row in numbers.iterrows():
         _add(table, case, *(digits(row[k] / scale, 4) for k, (_, scale) in shown.items()))
     return table
@@ -233,7 +233,7 @@ def _table(title: str, words: tuple[str, ...], numbers: tuple[str, ...]) -> Tabl
     for name in words:
         table.add_column(name, overflow="fold")
     for name in numbers:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right", overflow="fold")
     return table
 
 

@@ -111,8 +111,8 @@ def open_cases(
 
         Labels and small variables (16 KB in a case) are in memory, all others stay in the files:
         ``ds["trade_mw"].sel(case="base", day=0)`` reads a day of one file. ``ds.chunk(case=1)``
-        makes Dask arrays of them. No file stays open, reading is safe under threads, and a file that
-        a run has replaced since is refused.
+        makes Dask arrays of them. No file stays open, reading is safe under threads, and a file
+        that a run has replaced since is refused.
 
     Raises
     ------

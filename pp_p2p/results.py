@@ -169,6 +169,7 @@ def read_group(path: str | os.PathLike[str], group: str) -> xr.Dataset | None:
             if group not in file.groups:
                 return None
             root = {name: file.getncattr(name) for name in file.ncattrs()}
-            ds = xr.open_dataset(xr.backends.NetCDF4DataStore(file.groups[group])).load()
+            store: Any = xr.backends.NetCDF4DataStore(file.groups[group])  # type: ignore[no-untyped-call]
+            ds = xr.open_dataset(store).load()
     ds.attrs = {**root, **ds.attrs}
     return ds

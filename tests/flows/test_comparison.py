@@ -18,6 +18,8 @@ import xarray as xr
 
 import planning
 from flows.comparison import compare_files, export, find_results, long_table, summary_table
+from flows.comparison_data import page_data
+from flows.comparison_figures import costs_figure, map_figure, write_pictures
 from flows.comparison_page import comparison_html
 from flows.report import open_study, report_html
 from pp_p2p.errors import InvalidInput
@@ -92,6 +94,42 @@ def test_tables_and_exports(study: xr.DataTree, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="unknown ending"):
         export(compared, tmp_path / "t.doc")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["t.csv", "t.nc", "t.xlsx"]
+
+
+def test_a_missing_writer_is_named_with_the_command_that_brings_it(
+    study: xr.DataTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = planning.compare(varied(study, 2))
+    for name, packages in (("t.parquet", ["pyarrow"]), ("t.xlsx", ["openpyxl", "xlsxwriter"])):
+        for package in packages:
+            monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(InvalidInput, match=f"pip install {packages[0]}"):
+            export(compared, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parquet_holds_every_number(study: xr.DataTree, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed (extra 'parquet')")
+    compared = planning.compare(varied(study, 3))
+    back = pd.read_parquet(export(compared, tmp_path / "t.parquet"))
+    pd.testing.assert_frame_equal(back, long_table(compared), check_dtype=False)
+
+
+def test_pictures_are_written_with_the_numbers_of_the_page(
+    study: xr.DataTree, tmp_path: Path
+) -> None:
+    compared, network = planning.compare(varied(study, 3)), study["network"].to_dataset()
+    written = write_pictures(compared, network, tmp_path / "new")
+    names = ["compromise", "gains", "costs", "cash_flow", "indicators", "map"]
+    assert {path.stem for path in written} == set(names)
+    assert {path.read_bytes()[:8] for path in written} == {b"\x89PNG\r\n\x1a\n"}
+    again = write_pictures(compared, network, tmp_path / "again")
+    assert [p.read_bytes() for p in written] == [p.read_bytes() for p in again]
+    bars = costs_figure(page_data(compared, network, 0)).axes[0].patches
+    widths = sum(float(bar.get_width()) for bar in bars)  # type: ignore[attr-defined]
+    assert widths == pytest.approx(float(compared["present_value_eur"].sum()) / 1e3)
+    many = map_figure(page_data(planning.compare(varied(study, 20)), network, 3))
+    assert len([axes for axes in many.axes if axes.get_title(loc="left")]) == 12
 
 
 def test_results_are_found_and_named_apart(tmp_path: Path) -> None:
