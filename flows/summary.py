@@ -143,7 +143,9 @@ def comparison_table(compared: xr.Dataset) -> Table:
     numbers = summary_table(compared)
     shown = {k: v for k, v in CASE_COLUMNS.items() if k in numbers}
     table = _table("Cases", ("case",), tuple(words for words, _ in shown.values()))
-    table.columns[0].no_wrap = max(map(len, map(str, numbers.index))) <= 24  # heads wrap instead
+    table.columns[0].no_wrap = max(map(len, map(str, numbers.index))) <= 24
+    for column in table.columns[1:]:
+        column.no_wrap = False  # narrow terminals: two lines of heads, not a column less
     for case, row in numbers.iterrows():
         _add(table, case, *(digits(row[k] / scale, 4) for k, (_, scale) in shown.items()))
     return table
@@ -233,7 +235,7 @@ def _table(title: str, words: tuple[str, ...], numbers: tuple[str, ...]) -> Tabl
     for name in words:
         table.add_column(name, overflow="fold")
     for name in numbers:
-        table.add_column(name, justify="right", overflow="fold")
+        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 

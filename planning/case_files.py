@@ -1,8 +1,9 @@
 """Groups of stored results, opened without being read: what a case holds stays in its file.
 
 netCDF is not safe under threads, so that every call of it here holds the lock of
-`pp_p2p.results`. No file stays open: netCDF 4.10 on HDF5 2.2 crashes where a file is opened that
-is open already, an open file of many variables takes 10 MB, and a run could not replace it.
+`pp_p2p.results`. No file stays open: netCDF crashes where text is read from a file that is open
+twice (https://github.com/Unidata/netcdf4-python/issues/1444), and an open file of many variables
+takes 10 MB.
 """
 
 from __future__ import annotations
