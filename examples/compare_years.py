@@ -68,7 +68,7 @@ def compare(study: Path, runner: str = "processes") -> xr.Dataset:
 
 
 def traded_by_hour(folder: Path) -> xr.DataArray:
-    """Return what is traded in each hour of the days of a year, MWh; read from the files' trades."""
+    """Return what is traded in each hour of the day in a year, MWh, from the files' trades."""
     trade = planning.open_cases(find_results([folder]), group="trade")
     return (trade["trade_mw"].sum(["seller", "buyer"]) * trade["weight"]).sum("day")
 

@@ -105,8 +105,9 @@ def compare_files(files: Mapping[str, Path]) -> tuple[xr.Dataset, xr.Dataset | N
     from pp_p2p.results import read_group
 
     compared = compare(files)
-    nets = [read_group(file, "network") for file in list(files.values())[:1]]
-    return compared, nets[0]
+    if len(set(compared["network_hash"].to_numpy().tolist())) > 1:
+        return compared, None
+    return compared, read_group(next(iter(files.values())), "network")
 
 
 def with_known_reliability(compared: xr.Dataset) -> xr.Dataset:

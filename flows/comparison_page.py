@@ -144,7 +144,8 @@ def _sections(
          + _picture("costs", "Cost of each case by item; the mark is the sum",
                     "Cost of each case by item, as stacked bars.")),
         ("detail-cases", "Two cases in detail",
-         CHOOSE_CASE.format(colour=CHOOSE_COLOUR if map_there else "") + _two(map_there=map_there)),
+         CHOOSE_CASE.format(colour=CHOOSE_COLOUR if map_there else "")
+         + ("" if map_there else paragraph(NO_MAP, "note")) + _two(map_there=map_there)),
         ("years", "Reliability, losses, voltages, emissions",
          paragraph("One picture a number; the base is dashed.", "note")
          + '<div id="stages-legend"></div><div class="several">'
@@ -231,6 +232,7 @@ def _small(n: int, metric: Mapping[str, Any]) -> str:
     return _picture(f"stage-{n}", metric["label"], alt, legend=False, unit=unit)
 
 
+NO_MAP: Final = "There is no map: the cases have different networks, or none is stored."
 CONTROLS: Final = """<form class="controls" aria-label="What is shown" onsubmit="return false">
 <label>Filter cases <input type="search" id="filter" placeholder="words of their names"></label>
 <label>Base <select id="base"></select></label>

@@ -6,6 +6,7 @@ stand side by side without being mixed up.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any, Final
@@ -15,7 +16,7 @@ import xarray as xr
 
 from planning.stages import STAGE, YEAR
 from pp_p2p.errors import Finding, InvalidInput
-from pp_p2p.names import BUS, CANDIDATE, DAY, HOUR, OPERATOR, PARTICIPANT
+from pp_p2p.names import BUS, CANDIDATE, DAY, HOUR, LINE, OPERATOR, PARTICIPANT
 from pp_p2p.network.branches import Array
 from pp_p2p.results import label
 
@@ -82,8 +83,18 @@ def study_indicators(study: xr.DataTree | Mapping[str, xr.Dataset]) -> xr.Datase
         "status": json.dumps({k: str(a.get("status", "")) for k, a in states.items()}),
         "eens_computed": int(plan.attrs.get("eens_computed", 1)),
         "several_years": int(several),
+        "network_hash": _network_hash(network),
     }
     return label(ds, {})
+
+
+def _network_hash(network: xr.Dataset) -> str:
+    """Return a hash of the buses and lines and where they are: cases of one share a map."""
+    digest = hashlib.sha256()
+    for name in (BUS, "x", "y", LINE, "from_bus", "to_bus"):
+        if name in network:
+            digest.update(name.encode() + network[name].to_numpy().astype(float).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _dataset(node: Any) -> xr.Dataset:

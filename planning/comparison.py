@@ -80,6 +80,8 @@ def compare(cases: Mapping[str, Compared]) -> xr.Dataset:
     joined = joined.merge(about, join="exact")
     for name in ("exact", "eens_computed", "several_years"):
         joined[name] = (CASE, [int(one.attrs.get(name, 0)) for one in found.values()])
+    nets = [str(one.attrs.get("network_hash", "")) for one in found.values()]
+    joined["network_hash"] = (CASE, np.array(nets, dtype=str))
     joined["first_year"] = (CASE, [int(one.attrs.get("first_year", 1)) for one in found.values()])
     return label(joined, {"problem": "compare"})
 

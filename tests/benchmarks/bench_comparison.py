@@ -62,7 +62,7 @@ def open_cases(*, cases: int) -> list[Row]:
             theirs = None if what == "compare" else _theirs(what, files)
             other = theirs.seconds if theirs else np.nan
             note = f"{ours.added_mb:.0f} MB"
-            note += f" against {theirs.added_mb:.0f} MB" if theirs else ", group indicators"
+            note += f" against {theirs.added_mb:.0f} MB" if theirs else ""
             rows.append(Row(f"{cases} files, {what}", "", ours.seconds, other,
                             other / ours.seconds, note))  # fmt: skip
     return rows

@@ -23,7 +23,7 @@ from flows.comparison_figures import costs_figure, map_figure, write_pictures
 from flows.comparison_page import comparison_html
 from flows.report import open_study, report_html
 from pp_p2p.errors import InvalidInput
-from pp_p2p.results import SCHEMA_VERSION
+from pp_p2p.results import SCHEMA_VERSION, to_netcdf
 
 LAYOUT_1 = Path(__file__).parent / "data" / "study_layout_1.nc"
 ROOT = Path(__file__).parents[2]
@@ -59,6 +59,28 @@ def test_a_file_of_the_first_layout_opens(study: xr.DataTree) -> None:
     assert float(compared["eac_eur_per_year"].sel(case="old")) == pytest.approx(cost)
     assert network is not None
     assert network.sizes["bus"] == 5
+
+
+def test_cases_of_different_networks_have_no_map(study: xr.DataTree, tmp_path: Path) -> None:
+    moved = study.copy(deep=True)
+    moved["network"]["x"] = moved["network"]["x"] + 1.0
+    files = {}
+    for name, one in (("one", study), ("same", study), ("moved", moved)):
+        one["indicators"] = xr.DataTree(planning.study_indicators(one))
+        files[name] = to_netcdf(one, tmp_path / f"{name}.nc")
+    assert compare_files({k: files[k] for k in ("one", "same")})[1] is not None
+    compared, network = compare_files(files)
+    assert network is None
+    assert "There is no map" in comparison_html(compared, network)
+
+
+def test_cases_without_failure_rates_promise_nothing(study: xr.DataTree) -> None:
+    of = planning.study_indicators(study)
+    cases = {"known": {"indicators": of},
+             "unknown": {"indicators": of.assign_attrs(eens_computed=0)}}  # fmt: skip
+    table = summary_table(planning.compare(cases))
+    assert np.isfinite(table.loc["known", "eens_mwh_per_year"])
+    assert np.isnan(table.loc["unknown", ["eens_mwh_per_year", "saidi_h_per_year"]]).all()
 
 
 def test_indicators_are_those_of_the_plan_and_the_trade(study: xr.DataTree) -> None:
