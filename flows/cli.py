@@ -30,6 +30,10 @@ CODES: Final = {
 }
 """Exit code of what became of a case; of several cases the highest counts."""
 
+ONE_CASE: Final = (
+    "one case only: write [[scenario]] blocks into the study file, or pass more results"
+)
+
 app = typer.Typer(
     name="pp-p2p",
     help=(
@@ -153,6 +157,8 @@ def compare(
     compared, network = compare_files(find_results(results))
     chosen = require_case(compared, base)
     out.print(comparison_table(compared))
+    if compared.sizes["case"] == 1:
+        err.print(ONE_CASE, style="yellow", markup=False, soft_wrap=True)
     page = write_text(output, comparison_html(compared, network, base=chosen))
     out.print(f"compare {page}", soft_wrap=True)
     for path in table or []:

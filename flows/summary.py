@@ -126,7 +126,8 @@ def _joint(tree: xr.DataTree) -> Table:
     for who in joint["investor"].to_numpy().tolist():
         one = joint.sel(investor=who)
         values = (one[f"{k}_eur" + "_per_year" * (k != columns[-1])] for k in columns)
-        _add(table, names.get(who, str(who)), *(f"{float(v) / 1e3:,.1f}" for v in values))
+        shown = (f"{float(v) / 1e3:,.1f}".replace(",", " ") for v in values)
+        _add(table, names.get(who, str(who)), *shown)
     return table
 
 

@@ -206,6 +206,23 @@ def test_the_page_draws_in_a_browser(
     assert seen.page_too_wide == 0
 
 
+def test_the_page_draws_what_there_is(in_browser: Callable[..., Any], study: xr.DataTree) -> None:
+    """On a phone: forty cases with long names, without map, without trade."""
+    cases = {
+        f"{name}, with a long name that no table has room for": {
+            "indicators": of["indicators"].drop_vars(
+                [k for k in of["indicators"].data_vars if str(k).startswith(("saving", "operator"))]
+            )
+        }
+        for name, of in varied(study, 40).items()
+    }
+    page = comparison_html(planning.compare(cases))
+    seen = in_browser(page, 390)
+    assert seen.console == []
+    assert seen.pictures == 2 + 2 + len(data_of(page)["stage_metrics"])
+    assert (seen.wide_pictures, seen.page_too_wide) == (0, 0)
+
+
 # Acts as a user would, and tells what is then there.
 ACT = """<script>addEventListener('load', function () {
   var of = function (css) { return document.querySelectorAll(css); };
