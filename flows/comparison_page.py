@@ -71,6 +71,7 @@ figcaption .unit { color: #52606D; }
   #cases thead th:first-child { display: none; }
   #cases { max-height: none; overflow: visible; } #cases thead th { position: static; }
   .controls + * { margin-top: 0; } figure, .two > * { break-inside: avoid; }
+  #detail-cases, #years { break-before: page; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """
 
