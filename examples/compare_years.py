@@ -13,8 +13,10 @@ import xarray as xr
 
 import flows
 import planning
-from flows.comparison import find_results, summary_table
+from flows.comparison import export, find_results, summary_table
+from flows.comparison_figures import write_pictures
 from flows.study import study_template
+from pp_p2p.results import read_group
 
 RESULTS = Path(__file__).parent / "results" / "compare_years"
 
@@ -65,6 +67,12 @@ def compare(study: Path, runner: str = "processes") -> xr.Dataset:
     return planning.compare(find_results([result.folder]))
 
 
+def traded_by_hour(folder: Path) -> xr.DataArray:
+    """Return what is traded in each hour of the day in a year, MWh, from the files' trades."""
+    trade = planning.open_cases(find_results([folder]), group="trade")
+    return (trade["trade_mw"].sum(["seller", "buyer"]) * trade["weight"]).sum("day")
+
+
 def main() -> None:
     cases = compare(write_study(RESULTS))
     print(summary_table(cases)[["npc_eur", "capex_eur", "eens_mwh_per_year"]].round(1).to_string())
@@ -77,6 +85,14 @@ def main() -> None:
     print(
         "\nnot beaten in cost and reliability:", *cases["case"].to_numpy()[best].tolist(), sep=" "
     )
+    files = find_results([RESULTS / "results" / "ieee33"])
+    network = read_group(files["base"], "network")
+    for path in write_pictures(cases, network, RESULTS / "pictures", base="base"):
+        print(f"picture {path}")
+    print(f"numbers {export(cases, RESULTS / 'numbers.csv')}")
+    noon = traded_by_hour(RESULTS / "results" / "ieee33").sel(hour=12.0)
+    print("\ntraded from 12 to 13 h in a year of each stage, MWh")
+    print(noon.round(1).to_pandas().to_string())
 
 
 if __name__ == "__main__":

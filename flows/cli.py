@@ -31,6 +31,10 @@ CODES: Final = {
 }
 """Exit code of what became of a case; of several cases the highest counts."""
 
+ONE_CASE: Final = (
+    "one case only: write [[scenario]] blocks into the study file, or pass more results"
+)
+
 app = typer.Typer(
     name="pp-p2p",
     help=(
@@ -146,6 +150,9 @@ def compare(
         list[Path] | None,
         typer.Option(help="Write the numbers: .csv, .xlsx, .parquet or .nc; repeatable."),
     ] = None,
+    png: Annotated[
+        Path | None, typer.Option(help="Write the pictures as PNG files into this folder.")
+    ] = None,
 ) -> None:
     """Compare the results of studies and their scenarios: a table and one HTML page."""
     from flows.chain import write_text
@@ -156,10 +163,17 @@ def compare(
     compared, network = compare_files(find_results(results))
     chosen = require_case(compared, base)
     out.print(comparison_table(compared))
+    if compared.sizes["case"] == 1:
+        err.print(ONE_CASE, style="yellow", markup=False, soft_wrap=True)
     page = write_text(output, comparison_html(compared, network, base=chosen))
     out.print(f"compare {page}", soft_wrap=True)
     for path in table or []:
         out.print(f"table   {export(compared, path)}", soft_wrap=True)
+    if png is not None:
+        from flows.comparison_figures import write_pictures
+
+        for path in write_pictures(compared, network, png, base=chosen):
+            out.print(f"picture {path}", soft_wrap=True)
 
 
 @app.command()

@@ -1,335 +1,191 @@
-// The comparison page: draws what is chosen from the data that stands in the page.
-(function () {
-  'use strict';
-  var data = JSON.parse(document.getElementById('data').textContent);
-  var COLOURS = ['#0072B2', '#E69F00', '#009E73', '#CC79A7', '#56B4E9', '#D55E00', '#B8A800',
-    '#52606D', '#8C510A', '#5E3C99'];
-  var SYMBOLS = {pv: 'circle', wind: 'triangle-up', storage: 'square', dispatchable: 'diamond',
-    sop: 'hexagon', replacement: 'cross', switch: 'x', line: 'line-ew-open'};
-  var state = {terms: [], hidden: {}, base: data.base, stage: data.stages.length - 1,
-    detail: data.base, sort: null, up: true, percent: false};
-  var byId = function (id) { return document.getElementById(id); };
-  var narrow = function () { return window.innerWidth < 640; };
+// The comparison page: what is chosen, the table, the controls.
+var data = JSON.parse(byId('data').textContent), COLOURS = data.colours;
+var state = {terms: [], hidden: {}, base: data.base, stage: -1, detail: data.detail, sort: null,
+  up: true, percent: false, differ: false};
 
-  function number(v, digits) {
-    if (v === null || v === undefined || !isFinite(v)) { return '–'; }
-    var size = Math.abs(v);
-    if (size !== 0 && size < 1e-4) { return v.toExponential(1); }
-    var places = size >= 1000 || size === 0 ? 0
-      : Math.max(0, (digits || 4) - 1 - Math.floor(Math.log10(size)));
-    return v.toFixed(Math.min(places, 6)).replace(/\B(?=(\d{3})+(?!\d))/g,
-      function (m, g, at, all) { return all.indexOf('.') >= 0 && at > all.indexOf('.') ? '' : '\u202f'; });
-  }
-  function short(name) {
-    var most = narrow() ? 16 : 42;
-    return name.length > most ? name.slice(0, most - 1) + '…' : name;
-  }
-  function shown() {
-    var found = [];
-    data.cases.forEach(function (name, k) {
-      var low = name.toLowerCase();
-      if (!state.hidden[k] && state.terms.every(function (t) { return low.indexOf(t) >= 0; })) {
-        found.push(k);
-      }
-    });
-    if (state.sort !== null) {
-      var values = state.sort < 0 ? data.cases : data.metrics[state.sort].values;
-      found.sort(function (a, b) {
-        var x = values[a], y = values[b];
-        if (x === y) { return a - b; }
-        if (x === null) { return 1; }
-        if (y === null) { return -1; }
-        return (x < y ? -1 : 1) * (state.up ? 1 : -1);
-      });
-    }
-    return found;
-  }
-  function matching() {
-    return data.cases.map(function (_, k) { return k; }).filter(function (k) {
-      var low = data.cases[k].toLowerCase();
-      return state.terms.every(function (t) { return low.indexOf(t) >= 0; });
+function matching() {
+  return data.cases.map(function (_, k) { return k; }).filter(function (k) {
+    var low = data.cases[k].toLowerCase();
+    return state.terms.every(function (t) { return low.indexOf(t) >= 0; });
+  });
+}
+function called(k) {
+  return data.cases[k] + (k === state.base && data.cases[k] !== 'base' ? ' (base)' : '');
+}
+function valueOf(metric, k) {
+  return metric.stages && state.stage >= 0 ? metric.stages[k][state.stage] : metric.values[k];
+}
+function shown() {
+  var found = matching().filter(function (k) { return !state.hidden[k]; });
+  if (state.sort !== null) {
+    var of = state.sort < 0 ? function (k) { return data.cases[k]; }
+      : function (k) { return valueOf(data.metrics[state.sort], k); };
+    found.sort(function (a, b) {
+      var x = of(a), y = of(b);
+      if (x === y) { return a - b; }
+      if (x === null) { return 1; }
+      if (y === null) { return -1; }
+      return (x < y ? -1 : 1) * (state.up ? 1 : -1);
     });
   }
-  function element(tag, text, attributes) {
-    var made = document.createElement(tag);
-    if (text !== null) { made.textContent = text; }
-    Object.keys(attributes || {}).forEach(function (k) { made.setAttribute(k, attributes[k]); });
-    return made;
-  }
+  return found;
+}
 
-  // ---------------------------------------------------------------- the table
-  function table() {
-    var head = element('tr', null), body = element('tbody', null), visible = shown();
-    head.appendChild(element('th', 'Show', {scope: 'col'}));
-    [{label: 'Case', unit: ''}].concat(data.metrics).forEach(function (metric, k) {
-      var cell = element('th', null, {scope: 'col', 'class': k ? 'n' : ''});
-      var text = metric.label + (metric.unit ? ', ' + metric.unit : '');
-      var sorted = state.sort === k - 1;
-      var button = element('button', text + (sorted ? (state.up ? ' ▲' : ' ▼') : ''),
-        {type: 'button', 'data-sort': k - 1, title: 'Sort by ' + metric.label});
-      cell.setAttribute('aria-sort', sorted ? (state.up ? 'ascending' : 'descending') : 'none');
-      cell.appendChild(button);
-      head.appendChild(cell);
-    });
-    var left = matching().filter(function (k) { return state.hidden[k]; });
-    visible.concat(left).forEach(function (k) {
-      var row = element('tr', null, k === state.base ? {'class': 'base'} : {});
-      var box = element('input', null, {type: 'checkbox', 'data-case': k,
-        'aria-label': 'Show ' + data.cases[k]});
-      box.checked = !state.hidden[k];
-      var first = element('td', null);
-      first.appendChild(box);
-      row.appendChild(first);
-      row.appendChild(element('th', data.cases[k] + (k === state.base ? ' (base)' : ''),
-        {scope: 'row', 'class': 'long'}));
-      data.metrics.forEach(function (metric) {
-        var cell = element('td', number(metric.values[k]), {'class': 'n'});
-        var v = metric.values[k], base = metric.values[state.base];
-        if (k !== state.base && v !== null && base !== null) {
-          var less = v - base;
-          var text = state.percent && base ? number(100 * less / Math.abs(base), 3) + ' %'
-            : number(less);
-          var kind = !less || !metric.better ? '' : (less < 0) === (metric.better === 'low')
-            ? ' good' : ' bad';
-          cell.appendChild(element('span', (less > 0 ? '+' : '') + text, {'class': 'less' + kind}));
-        }
-        row.appendChild(cell);
-      });
-      body.appendChild(row);
-    });
-    var made = element('table', null), top = element('thead', null);
-    made.appendChild(element('caption', 'Cases; small: difference to the base'));
-    top.appendChild(head);
-    made.appendChild(top);
-    made.appendChild(body);
-    byId('cases').replaceChildren(made);
-    byId('count').textContent = visible.length + ' of ' + data.cases.length + ' cases are shown';
-  }
-  function csv() {
-    var quote = function (v) { return '"' + String(v).replace(/"/g, '""') + '"'; };
-    var lines = [['case'].concat(data.metrics.map(function (m) {
-      return m.key + (m.unit ? ' [' + m.unit + ']' : ''); })).map(quote).join(',')];
-    shown().forEach(function (k) {
-      lines.push([quote(data.cases[k])].concat(data.metrics.map(function (m) {
-        return m.values[k] === null ? '' : m.values[k]; })).join(','));
-    });
-    var link = element('a', null, {download: 'comparison.csv',
-      href: URL.createObjectURL(new Blob([lines.join('\r\n') + '\r\n'], {type: 'text/csv'}))});
-    link.click();
-    URL.revokeObjectURL(link.href);
-  }
+// ------------------------------------------------------------------------------------ the table
+function difference(metric, k) {
+  var v = valueOf(metric, k), base = valueOf(metric, state.base);
+  if (k === state.base || !known(v) || !known(base)) { return ''; }
+  var less = Math.abs(v - base) <= 1e-9 * Math.abs(base) ? 0 : v - base;
+  if (state.percent && base === 0 && less) { return tag('span', {'class': 'less'}, 'base is 0'); }
+  var words = state.percent ? signed(100 * less / (Math.abs(base) || 1), 3) + '\u00a0%'
+    : signed(less * metric.scale, 3);
+  var kind = !less || !metric.better ? ''
+    : (less < 0) === (metric.better === 'low') ? ' good' : ' bad';
+  return tag('span', {'class': 'less' + kind}, less ? words : '=');
+}
+function columns() {
+  return data.metrics.map(function (_, n) { return n; }).filter(function (n) {
+    return !state.differ || data.cases.some(function (_, k) {
+      return valueOf(data.metrics[n], k) !== valueOf(data.metrics[n], 0); });
+  });
+}
+function table() {
+  var visible = shown(), left = matching().filter(function (k) { return state.hidden[k]; });
+  var of = columns();
+  var head = '<th scope="col">Show</th>' + [-1].concat(of).map(function (n) {
+    var sorted = state.sort === n, words = n < 0 ? 'Case' : titled(data.metrics[n]);
+    return tag('th', {scope: 'col', 'class': n < 0 ? '' : 'n',
+      'aria-sort': sorted ? (state.up ? 'ascending' : 'descending') : 'none'},
+    tag('button', {type: 'button', 'data-sort': n, title: 'Sort by ' + words},
+      esc(words) + (sorted ? (state.up ? ' ▲' : ' ▼') : '')));
+  }).join('');
+  var body = visible.concat(left).map(function (k) {
+    var kind = (k === state.base ? 'base ' : '') + (k === state.detail ? 'detail ' : '')
+      + (state.hidden[k] ? 'off' : '');
+    return tag('tr', {'class': kind}, '<td>' + tag('input', {type: 'checkbox', 'data-case': k,
+      'aria-label': 'Show ' + data.cases[k], checked: state.hidden[k] ? null : ''}) + '</td>'
+      + tag('th', {scope: 'row', 'class': 'long'}, esc(called(k))
+        + (data.exact[k] ? '' : '<span class="less bad">AC power flow does not confirm it</span>'))
+      + of.map(function (n) {
+      var metric = data.metrics[n], v = valueOf(metric, k);
+      return '<td class="n">' + number(known(v) ? v * metric.scale : v) + difference(metric, k) + '</td>';
+    }).join(''));
+  }).join('');
+  byId('cases').innerHTML = tag('table', {}, tag('caption', {}, 'Cases; small: difference to '
+    + esc(data.cases[state.base]) + (state.stage < 0 ? '' : '; ' + esc(data.stage_labels[state.stage])))
+    + tag('thead', {}, tag('tr', {}, head)) + tag('tbody', {}, body));
+  byId('count').textContent = visible.length + ' of ' + data.cases.length + ' cases are shown';
+  cards(visible);
+}
+function cards(visible) {  // the best case of each number that matters and differs
+  var wanted = ['npc_eur', 'eac_eur_per_year', 'eens_mwh_per_year', 'loss_mwh_per_year',
+    'emission_t_per_year', 'gain_eur_per_year'];
+  var present = data.metrics.some(function (m) {
+    return m.key === 'npc_eur' && visible.every(function (k) { return known(m.values[k]); }); });
+  byId('cards').innerHTML = data.metrics.filter(function (m) {
+    return wanted.indexOf(m.key) >= 0 && m.better; }).map(function (metric) {
+    var order = visible.filter(function (k) { return known(valueOf(metric, k)); });
+    order.sort(function (a, b) {
+      return (valueOf(metric, a) - valueOf(metric, b)) * (metric.better === 'low' ? 1 : -1) || a - b; });
+    var best = order[0], base = valueOf(metric, state.base);
+    if (order.length < 2 || valueOf(metric, best) === valueOf(metric, order[order.length - 1])
+      || present && metric.key === 'eac_eur_per_year') { return ''; }
+    var v = valueOf(metric, best), share = known(base) && base ? 100 * (v - base) / Math.abs(base) : 0;
+    return tag('dl', {'class': 'card'}, tag('dt', {}, esc((metric.better === 'low' ? 'Lowest ' : 'Highest ')
+      + metric.label.charAt(0).toLowerCase() + metric.label.slice(1))) + tag('dd', {'class': 'value'}, esc(withUnit(number(v * metric.scale), metric.unit)))
+      + tag('dd', {'class': 'more'}, esc(called(best) + (share ? ', ' + signed(share, 2) + ' % to the base' : ''))));
+  }).join('');
+}
+function csv() {  // the numbers as they are stored, without scaling
+  var quote = function (v) { return '"' + String(v).replace(/"/g, '""') + '"'; };
+  var lines = [['case'].concat(data.metrics.map(function (m) {
+    return m.key + (m.raw_unit ? ' [' + m.raw_unit + ']' : ''); })).map(quote).join(',')];
+  shown().forEach(function (k) {
+    lines.push([quote(data.cases[k])].concat(data.metrics.map(function (m) {
+      var v = valueOf(m, k);
+      return known(v) ? v : ''; })).join(','));
+  });
+  download('comparison.csv', new Blob([lines.join('\r\n') + '\r\n'], {type: 'text/csv'}));
+}
 
-  // ---------------------------------------------------------------- the pictures
-  var CONFIG = {displaylogo: false, responsive: true, plotlyServerURL: '', displayModeBar: 'hover',
-    toImageButtonOptions: {format: 'png', scale: 2},
-    modeBarButtons: [['toImage', 'zoom2d', 'pan2d', 'resetScale2d']]};
-  function draw(id, traces, layout) {
-    var base = {margin: {l: 60, r: 12, t: 8, b: 48}, font: {size: narrow() ? 11 : 13},
-      paper_bgcolor: 'white', plot_bgcolor: 'white', hovermode: 'closest',
-      legend: {orientation: 'h', y: narrow() ? -0.32 : -0.22}, autosize: true};
-    Object.keys(layout).forEach(function (k) { base[k] = layout[k]; });
-    CONFIG.toImageButtonOptions.filename = id;
-    Plotly.react(byId(id), traces, base, CONFIG);
-  }
-  function caseAxis(order) {
-    return {tickvals: order.map(function (_, i) { return i; }),
-      ticktext: order.map(function (k) { return short(data.cases[k]); }),
-      autorange: 'reversed', automargin: true, fixedrange: order.length < 30};
-  }
-  function barsByCase(id, parts, unit) {
-    var order = shown(), rows = order.map(function (_, i) { return i; });
-    var traces = parts.filter(function (part) {
-      return order.some(function (k) { return part.values[k]; });
-    }).map(function (part) {
-      return {type: 'bar', orientation: 'h', name: part.name, y: rows,
-        x: order.map(function (k) { return part.values[k]; }), marker: {color: part.colour},
-        text: order.map(function (k) { return data.cases[k]; }), textposition: 'none',
-        hovertemplate: '%{text}<br>' + part.name + ': %{x:,.4g} ' + unit + '<extra></extra>'};
-    });
-    draw(id, traces, {barmode: 'relative', height: 150 + 24 * order.length, yaxis: caseAxis(order),
-      xaxis: {title: {text: unit}}, legend: {orientation: 'h', y: 1.02, yanchor: 'bottom'},
-      margin: {l: 20, r: 12, t: 40, b: 48}});
-  }
-  function costs() {
-    barsByCase('costs', data.items.map(function (item, k) {
-      return {name: item.label, values: item.total, colour: COLOURS[k % COLOURS.length]};
-    }), data.cost_unit);
-  }
-  function years() {
-    var k = state.detail, labels = data.years.map(function (y) { return y + data.first_year[k] - 1; });
-    var there = data.years.map(function (_, y) {
-      return data.items.some(function (item) { return item.by_year[k][y] !== null; }); });
-    var traces = data.items.map(function (item, n) {
-      return {type: 'bar', name: item.label, marker: {color: COLOURS[n % COLOURS.length]},
-        x: labels.filter(function (_, y) { return there[y]; }),
-        y: item.by_year[k].filter(function (_, y) { return there[y]; })};
-    }).filter(function (t) { return t.y.some(function (v) { return v; }); });
-    draw('years', traces, {barmode: 'relative', height: 380, yaxis: {title: {text: 'EUR'}},
-      xaxis: {dtick: 1, title: {text: 'year'}}});
-  }
-  function stages() {
-    var metric = data.stage_metrics[byId('stage-metric').value], order = shown();
-    var labels = data.stages.map(function (s) { return 'stage ' + s; });
-    if (labels.length === 1) {
-      barsByCase('stages', [{name: metric.label, colour: COLOURS[0],
-        values: metric.values.map(function (of) { return of[0]; })}],
-      metric.label + (metric.unit ? ', ' + metric.unit : ''));
-      return;
-    }
-    draw('stages', order.map(function (k, i) {
-      return {type: 'scatter', mode: 'lines+markers', name: short(data.cases[k]), x: labels,
-        y: metric.values[k], line: {color: COLOURS[i % COLOURS.length],
-          dash: ['solid', 'dash', 'dot'][Math.floor(i / COLOURS.length) % 3]},
-        hovertemplate: data.cases[k] + '<br>%{x}: %{y:.5g} ' + metric.unit + '<extra></extra>'};
-    }), {height: 400, showlegend: order.length <= 12,
-      yaxis: {title: {text: metric.label + (metric.unit ? ', ' + metric.unit : '')}}});
-  }
-  function gains() {
-    if (!data.participants.length) { return; }
-    barsByCase('gains', data.participants.map(function (one, k) {
-      return {name: one.name, colour: COLOURS[k % COLOURS.length],
-        values: one.saving.map(function (of) { return of[state.stage]; })};
-    }), 'EUR/a');
-  }
-  function pareto() {
-    var mx = data.metrics[byId('pareto-x').value], my = data.metrics[byId('pareto-y').value];
-    var sign = function (m) { return m.better === 'high' ? -1 : 1; };
-    var order = shown().filter(function (k) { return mx.values[k] !== null && my.values[k] !== null; });
-    var best = order.filter(function (k) {
-      return !order.some(function (o) {
-        var dx = (mx.values[o] - mx.values[k]) * sign(mx), dy = (my.values[o] - my.values[k]) * sign(my);
-        return dx <= 0 && dy <= 0 && (dx < 0 || dy < 0); });
-    }).sort(function (a, b) { return mx.values[a] - mx.values[b]; });
-    function points(of, name, colour, mode) {
-      return {type: 'scatter', mode: mode, name: name, x: of.map(function (k) { return mx.values[k]; }),
-        y: of.map(function (k) { return my.values[k]; }), marker: {size: 11, color: colour},
-        line: {color: colour, dash: 'dot'},
-        text: of.map(function (k) { return order.length > 25 ? '' : short(data.cases[k]); }),
-        customdata: of.map(function (k) { return data.cases[k]; }), textposition: 'top center',
-        hovertemplate: '%{customdata}<br>%{x:.5g} ' + mx.unit + ', %{y:.5g} ' + my.unit + '<extra></extra>'};
-    }
-    var rest = order.filter(function (k) { return best.indexOf(k) < 0; });
-    var texts = narrow() || order.length > 25 ? '' : '+text';
-    draw('pareto', [points(rest, 'beaten in both', '#9AA5B1', 'markers' + texts),
-      points(best, 'not beaten', '#0072B2', 'lines+markers' + texts)], {height: 440,
-      xaxis: {title: {text: mx.label + (mx.unit ? ', ' + mx.unit : '')}, automargin: true},
-      yaxis: {title: {text: my.label + (my.unit ? ', ' + my.unit : '')}, automargin: true}});
-  }
-  function map() {
-    var net = data.network, k = state.detail, s = Math.min(state.stage, data.stages.length - 1);
-    if (!net) { return; }
-    var at = {}, colours = {}, traces = [], lines = {x: [], y: []}, open = {x: [], y: []};
-    net.bus.forEach(function (bus, i) { at[bus] = i; });
-    data.owners.forEach(function (name, i) { colours[name] = COLOURS[i % COLOURS.length]; });
-    net.from.forEach(function (_, i) {
-      var to = net.closed[i] ? lines : open, a = at[net.from[i]], b = at[net.to[i]];
-      to.x.push(net.x[a], net.x[b], null);
-      to.y.push(net.y[a], net.y[b], null);
-    });
-    traces.push({type: 'scatter', mode: 'lines', x: lines.x, y: lines.y, name: 'line',
-      line: {color: '#9AA5B1', width: 2}, hoverinfo: 'skip'});
-    traces.push({type: 'scatter', mode: 'lines', x: open.x, y: open.y, name: 'open line',
-      line: {color: '#CBD2D9', width: 1, dash: 'dot'}, hoverinfo: 'skip'});
-    var vm = data.bus_vm ? data.bus_vm[k][s] : null;
-    traces.push({type: 'scatter', mode: 'markers', x: net.x, y: net.y, name: 'bus',
-      marker: {size: 6, color: '#52606D'}, showlegend: false,
-      text: net.bus.map(function (bus, i) { return 'bus ' + bus + (vm && vm[i] !== null
-        ? '<br>lowest voltage ' + vm[i].toFixed(4) + ' p.u.' : ''); }),
-      hovertemplate: '%{text}<extra></extra>'});
-    var place = {}, listed = [], groups = {};
-    data.candidates.forEach(function (c, n) {
-      var units = data.units[k][s][n];
-      if (!units) { return; }
-      listed.push(c.name + ' (' + number(units, 3) + ')');
-      var text = c.name + '<br>' + c.technology + ', ' + number(units, 3) + ' units, ' + c.owner;
-      var line = net.line.indexOf(c.line);
-      if (c.line >= 0 && line >= 0) {
-        var a = at[net.from[line]], b = at[net.to[line]];
-        traces.push({type: 'scatter', mode: 'lines', x: [net.x[a], net.x[b]], y: [net.y[a], net.y[b]],
-          name: c.name, showlegend: false, line: {color: colours[c.owner], width: 4, dash: 'dash'},
-          text: [text, text], hovertemplate: '%{text}<extra></extra>'});
-      } else if (at[c.bus] !== undefined) {
-        var nth = place[c.bus] = (place[c.bus] || 0) + 1, key = c.owner;
-        groups[key] = groups[key] || {x: [], y: [], text: [], symbol: [], size: []};
-        groups[key].x.push(net.x[at[c.bus]] + (nth - 1) * net.step);
-        groups[key].y.push(net.y[at[c.bus]] + net.step);
-        groups[key].text.push(text);
-        groups[key].symbol.push(SYMBOLS[c.technology] || 'star');
-        groups[key].size.push(10 + Math.min(10, 2 * units));
-      }
-    });
-    Object.keys(groups).forEach(function (owner) {
-      var g = groups[owner];
-      traces.push({type: 'scatter', mode: 'markers', x: g.x, y: g.y, name: owner, text: g.text,
-        hovertemplate: '%{text}<extra></extra>',
-        marker: {symbol: g.symbol, size: g.size, color: colours[owner], line: {width: 1, color: 'white'}}});
-    });
-    draw('map', traces, {height: narrow() ? 380 : 460, xaxis: {visible: false},
-      yaxis: {visible: false, range: net.range},
-      margin: {l: 8, r: 8, t: 8, b: 8}});
-    byId('built').textContent = data.cases[k] + ', stage ' + data.stages[s] + ': '
-      + (listed.join(', ') || 'nothing is built') + '.';
-  }
-  var turn = 0;
-  function inTurn(pictures, mine) {  // the table is there at once, the pictures follow
-    if (mine !== turn || !pictures.length) { return; }
-    pictures[0]();
-    setTimeout(function () { inTurn(pictures.slice(1), mine); }, 0);
-  }
-  function all() {
-    var mine = turn += 1;
-    table();
-    setTimeout(function () { inTurn([costs, map, years, stages, gains, pareto], mine); }, 0);
-  }
-  function detail() { years(); map(); }
-
-  // ---------------------------------------------------------------- the controls
-  function options(id, names, chosen) {
-    byId(id).replaceChildren.apply(byId(id), names.map(function (name, k) {
-      var made = element('option', name, {value: k});
-      made.selected = k === chosen;
-      return made;
-    }));
-  }
+// --------------------------------------------------------------------------------- the controls
+function pictures() { costs(); details(); stages(); gains(); pareto(); }
+function all() { table(); pictures(); }
+function options(id, names, values, chosen) {
+  byId(id).innerHTML = names.map(function (name, k) {
+    return tag('option', {value: values[k], selected: values[k] === chosen ? '' : null}, esc(name));
+  }).join('');
+}
+function on(id, kind, act) {
+  byId(id).addEventListener(kind, function (e) { act(e.target); });
+}
+function counted(names) { return names.map(function (_, k) { return k; }); }
+function chooseDetail(k) {
+  state.detail = k;
+  byId('detail').value = k;
+  table();
+  details();
+  stages();
+  pareto();
+}
+function start() {
+  var labels = data.metrics.map(function (m) { return m.label; }), waiting = 0;
+  options('base', data.cases, counted(data.cases), state.base);
+  options('detail', data.cases, counted(data.cases), state.detail);
+  options('stage', ['all years'].concat(data.stage_labels), [-1].concat(counted(data.stages)), -1);
   byId('stage').parentNode.hidden = data.stages.length === 1;
-  options('base', data.cases, state.base);
-  options('detail', data.cases, state.detail);
-  options('stage', data.stages.map(function (s) { return 'stage ' + s; }), state.stage);
-  options('stage-metric', data.stage_metrics.map(function (m) { return m.label; }), 0);
-  var labels = data.metrics.map(function (m) { return m.label; });
-  options('pareto-x', labels, data.pareto[0]);
-  options('pareto-y', labels, data.pareto[1]);
-  var waiting = 0;
-  byId('filter').addEventListener('input', function (e) {
-    state.terms = e.target.value.toLowerCase().split(/\s+/).filter(Boolean);
+  options('pareto-x', labels, counted(labels), data.pareto[0]);
+  options('pareto-y', labels, counted(labels), data.pareto[1]);
+  on('filter', 'input', function (field) {
+    state.terms = field.value.toLowerCase().split(/\s+/).filter(Boolean);
     clearTimeout(waiting);
     table();
-    waiting = setTimeout(all, 150);
+    waiting = setTimeout(pictures, 150);
   });
-  byId('base').addEventListener('change', function (e) { state.base = +e.target.value; table(); });
-  byId('detail').addEventListener('change', function (e) { state.detail = +e.target.value; detail(); });
-  byId('stage').addEventListener('change', function (e) { state.stage = +e.target.value; gains(); map(); });
-  byId('percent').addEventListener('change', function (e) { state.percent = e.target.checked; table(); });
-  byId('stage-metric').addEventListener('change', stages);
-  byId('pareto-x').addEventListener('change', pareto);
-  byId('pareto-y').addEventListener('change', pareto);
+  on('base', 'change', function (field) { state.base = +field.value; all(); });
+  on('detail', 'change', function (field) { chooseDetail(+field.value); });
+  on('stage', 'change', function (field) { state.stage = +field.value; table(); details(); gains(); });
+  on('percent', 'change', function (field) { state.percent = field.checked; table(); });
+  on('differ', 'change', function (field) { state.differ = field.checked; table(); });
+  on('costs-less', 'change', costs);
+  if (data.network) {
+    byId('map-colour').parentNode.hidden = data.stages.length === 1;
+    on('map-colour', 'change', details);
+  }
+  on('pareto-x', 'change', pareto);
+  on('pareto-y', 'change', pareto);
   byId('csv').addEventListener('click', csv);
   byId('cases').addEventListener('click', function (e) {
     var button = e.target.closest('button[data-sort]');
     if (!button) { return; }
-    var k = +button.dataset.sort;
-    state.up = state.sort === k ? !state.up : true;
-    state.sort = k;
+    var n = +button.dataset.sort;
+    state.up = state.sort === n ? !state.up : true;
+    state.sort = n;
     all();
-    byId('cases').querySelector('button[data-sort="' + k + '"]').focus();
+    byId('cases').querySelector('button[data-sort="' + n + '"]').focus();
   });
   byId('cases').addEventListener('change', function (e) {
-    if (e.target.dataset.case === undefined) { return; }
-    var k = +e.target.dataset.case;
+    var k = e.target.dataset.case;
+    if (k === undefined) { return; }
     state.hidden[k] = !e.target.checked;
     all();
     var again = byId('cases').querySelector('input[data-case="' + k + '"]');
     if (again) { again.focus(); }
   });
+  document.addEventListener('click', function (e) {
+    var mark = e.target.closest('svg [data-case]'), save = e.target.closest('button[data-save]');
+    if (mark) { chooseDetail(+mark.getAttribute('data-case')); }
+    if (save) { savePicture(save.dataset.save, save.dataset.title, LEGENDS[save.dataset.save] || []); }
+  });
+  watchPointer();
+  var width = innerWidth;
+  addEventListener('resize', function () {
+    if (innerWidth === width) { return; }
+    width = innerWidth;
+    clearTimeout(waiting);
+    waiting = setTimeout(pictures, 150);
+  });
   all();
-})();
+  performance.mark('drawn');
+}
+start();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -34,6 +35,9 @@ SUMMARY: Final = (
     "plan_gap",
 )
 """Columns of the table, as far as the cases have them."""
+
+RELIABILITY: Final = ("eens_mwh_per_year", "saidi_h_per_year", "saifi_per_year")
+"""What only failure rates tell."""
 
 WORST: Final = {"vm_min_pu": "min", "vm_max_pu": "max", "line_loading_max_percent": "max"}
 """How these become one number for all stages; the others are means over years, capex a sum."""
@@ -111,13 +115,22 @@ def compare_files(files: Mapping[str, Path]) -> tuple[xr.Dataset, xr.Dataset | N
     from pp_p2p.results import read_group
 
     compared = compare(files)
-    nets = [read_group(file, "network") for file in list(files.values())[:1]]
-    return compared, nets[0]
+    if len(set(compared["network_hash"].to_numpy().tolist())) > 1:
+        return compared, None
+    return compared, read_group(next(iter(files.values())), "network")
+
+
+def with_known_reliability(compared: xr.Dataset) -> xr.Dataset:
+    """Return `compared` with NaN for the indices of cases that have no failure rates."""
+    if "eens_computed" not in compared:
+        return compared
+    known = compared["eens_computed"] > 0
+    return compared.assign({k: compared[k].where(known) for k in RELIABILITY if k in compared})
 
 
 def summary_table(compared: xr.Dataset) -> pd.DataFrame:
     """Return one row per case: the means over the years, the sum of investments, the worst."""
-    years = compared["stage_years"]
+    compared, years = with_known_reliability(compared), compared["stage_years"]
     columns: dict[str, Any] = {}
     for name in SUMMARY:
         if name not in compared:
@@ -175,12 +188,7 @@ def export(compared: xr.Dataset, path: Path) -> Path:
         raise InvalidInput(Finding(table=str(path), rule="has an unknown ending", mend=mend))
     try:
         with whole_file(path) as part:
-            named = part.with_name(part.name + suffix)  # Excel's writer goes by the ending
-            try:
-                writers[suffix](named)
-                os.replace(named, part)
-            finally:
-                named.unlink(missing_ok=True)
+            writers[suffix](part)
     except ImportError as error:
         package = "pyarrow" if suffix == ".parquet" else "openpyxl"
         mend = f"python -m pip install {package}, or write .csv"
@@ -190,9 +198,11 @@ def export(compared: xr.Dataset, path: Path) -> Path:
 
 
 def _to_excel(compared: xr.Dataset, table: pd.DataFrame, path: Path) -> None:
-    with pd.ExcelWriter(path) as book:
+    content = io.BytesIO()  # pandas leaves a file open where it does not find its writer
+    with pd.ExcelWriter(content) as book:
         summary_table(compared).to_excel(book, sheet_name="cases")
         table.to_excel(book, sheet_name="numbers", index=False)
+    path.write_bytes(content.getvalue())
 
 
 def require_case(compared: xr.Dataset, base: str | None) -> str:

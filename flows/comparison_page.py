@@ -1,21 +1,23 @@
-"""The page that compares cases: one HTML file that needs neither network nor server."""
+"""The page that compares cases: one HTML file that needs neither network nor server.
+
+Its pictures are drawn by the page's own small script, so that a page of a hundred cases is light
+and opens at once.
+"""
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import xarray as xr
 
-from flows.comparison import SUMMARY, summary_table
-from flows.key_figures import ITEM_NAMES, digits
+from flows.comparison import summary_table
+from flows.comparison_data import as_json, page_data
+from flows.key_figures import digits, money
 from flows.report_page import page, paragraph, section, table, text
-from pp_p2p.names import unit_of
 
+<<<<<<< HEAD
 LABELS: Final[Mapping[str, tuple[str, str]]] = {
     "eac_eur_per_year": ("Annual cost", "low"),
     "npc_eur": ("Net present cost", "low"),
@@ -35,42 +37,65 @@ LABELS: Final[Mapping[str, tuple[str, str]]] = {
     "plan_gap": ("Gap of the plan", ""),
 }
 """Name of each number, and whether less or more of it is better."""
+=======
+SCRIPTS: Final = ("comparison_svg.js", "comparison_pictures.js", "comparison.js")
+"""One after the other: each uses what those before it define."""
+>>>>>>> page
 
 STYLE: Final = """
 .controls { position: sticky; top: 0; z-index: 5; background: white; display: flex;
   flex-wrap: wrap; gap: 8px 16px; padding: 10px 12px; border: 1px solid #E4E7EB;
   border-radius: 8px; margin: 12px 0; align-items: end; }
 .controls label, .choose label { display: flex; flex-direction: column; font-size: 0.8rem;
-  color: #52606D; min-width: 0; }
-.controls label[hidden] { display: none; }
-.controls label.tick { flex-direction: row; gap: 6px; align-items: center; }
+  color: #3E4C59; min-width: 0; }
+.controls label[hidden], .choose label[hidden] { display: none; }
+.controls label.tick, .choose label.tick { flex-direction: row; gap: 6px; align-items: center; }
 .controls input[type=search], .controls select, .choose select { font: inherit; padding: 4px 6px;
   max-width: min(20rem, 78vw); }
-.controls :focus-visible, .choose :focus-visible, #cases :focus-visible { outline: 2px solid
-  #0072B2; outline-offset: 1px; }
+:focus-visible { outline: 2px solid #0072B2; outline-offset: 1px; }
 .choose { display: flex; flex-wrap: wrap; gap: 8px 16px; }
-#cases button { font: inherit; font-weight: 600; background: none; border: 0; padding: 0;
+nav a { margin-right: 14px; color: #005A8C; white-space: nowrap; }
+button { font: inherit; }
+.save { font-size: 0.8rem; background: none; border: 1px solid #CBD2D9; border-radius: 4px;
+  padding: 1px 8px; cursor: pointer; color: #3E4C59; }
+#cases button { font-weight: 600; background: none; border: 0; padding: 0;
   cursor: pointer; text-align: inherit; }
 #cases .less { display: block; font-size: 0.75rem; color: #52606D; }
 #cases .good { color: #00664A; } #cases .bad { color: #A33B00; }
-#cases tr.base th, #cases tr.base td { background: #F0F6FA; }
+#cases tr.base th, #cases tr.base td { background: #E8F1F8; }
+#cases tr.off { opacity: 0.55; } #cases tr.detail th { box-shadow: inset 3px 0 #0072B2;
+  padding-left: 8px; }
+#cases table { font-size: 0.85rem; } #cases th, #cases td { padding-right: 9px; }
 #cases table th.long { min-width: 8rem; } #cases thead th { white-space: normal; }
 #cases { max-height: 75vh; overflow: auto; }
-#cases tbody th, #cases thead th:first-child { position: static; }
-@media (max-width: 600px) { .controls { position: static; }
+#cases thead th { position: sticky; top: 0; background: white; }
+#cases tbody th { position: static; }
+.cards { grid-template-columns: repeat(auto-fit, minmax(min(185px, 46%), 1fr)); }
+.cards:empty { display: none; } dl.card { margin: 0; }
+.plot svg { display: block; max-width: 100%; height: auto; } svg [data-case] { cursor: pointer; }
+.legend { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 6px 0;
+  padding: 0; font-size: 0.85rem; } .legend svg { vertical-align: -2px; margin-right: 5px; }
+.two { display: grid; grid-template-columns: 1fr 1fr; gap: 12px 28px; }
+.two.single { grid-template-columns: 1fr; } .two > * { min-width: 0; }
+.several { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(320px, 100%), 1fr));
+  gap: 10px 24px; } .several > * { min-width: 0; }
+figcaption { display: flex; justify-content: space-between; gap: 8px; align-items: center;
+  color: #1F2933; max-width: none; }
+figcaption .unit { color: #52606D; }
+#tip { position: fixed; z-index: 9; background: #1F2933; color: white; padding: 5px 9px;
+  border-radius: 4px; font-size: 0.8rem; white-space: pre-line; pointer-events: none;
+  max-width: min(340px, 90vw); overflow-wrap: anywhere; }
+@media (max-width: 600px) { .controls { position: static; } .two { grid-template-columns: 1fr; }
   .controls label { width: 100%; } .controls input[type=search], .controls select
-  { max-width: none; width: 100%; } }
+  { max-width: none; width: 100%; } .controls label.tick { width: auto; } }
+@page { size: A4 landscape; margin: 12mm; }
+@media print { .controls, nav, .save, .choose, #csv, #cases td:first-child,
+  #cases thead th:first-child { display: none; }
+  #cases { max-height: none; overflow: visible; } #cases thead th { position: static; }
+  .controls + * { margin-top: 0; } figure, .two > * { break-inside: avoid; }
+  #detail-cases, #years { break-before: page; }
+  * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """
-
-FIGURES: Final = (
-    ("costs", "Cost and its parts", "Cost of each case by item, as stacked bars."),
-    ("stages", "Reliability, losses, voltages, emissions",
-     "One number of each case over the stages, as lines."),
-    ("gains", "What each participant gains by trading",
-     "Saving of each participant and the operator by case, as stacked bars."),
-    ("pareto", "What is not beaten",
-     "Two numbers of each case as points; those that no other case beats in both are joined."),
-)  # fmt: skip
 
 
 def comparison_html(
@@ -87,46 +112,77 @@ def comparison_html(
     compared : Dataset
         What `planning.compare` returns.
     network : Dataset, optional
-        Group ``network`` of the first case: the map is drawn on it.
+        Group ``network`` of the cases: the map is drawn on it.
     base : str, optional
         Case that the others are compared with at first; the first one.
     states : sequence of mapping
         ``case``, ``state``, ``message`` of every case; those that are not done are told.
     """
     names = compared["case"].to_numpy().astype(str).tolist()
-    content = _data(compared, network, names.index(base) if base in names else 0)
+    content = page_data(compared, network, names.index(base) if base in names else 0)
     failed = [one for one in states if one["state"] != "done"]
     title = f"Comparison of {len(names)} case{'s' if len(names) != 1 else ''}"
     numbers = summary_table(compared)
-    still = table(
-        "Cases",
-        ("Case", *(LABELS[str(k)][0] for k in numbers)),
-        [
-            (case, *(digits(v, 4) for v in row))
-            for case, row in zip(names, numbers.to_numpy(), strict=True)
-        ],
-    )  # fmt: skip
+    sections = _sections(compared, content, _still(names, content))
+    links = " ".join(f'<a href="#{key}">{text(words)}</a>' for key, words, _ in sections)
+    scripts = "".join(
+        Path(__file__).with_name(name).read_text(encoding="utf-8") for name in SCRIPTS
+    )
     parts = (
         f"<style>{STYLE}</style>\n<header>\n<h1>{text(title)}</h1>",
         paragraph(_lead(numbers), "lead"),
         _failed(failed),
-        "</header>",
+        f'<nav aria-label="Parts of the page">{links}</nav>\n</header>',
         CONTROLS,
-        section("table", "Cases side by side", f'<div id="cases" class="scroll" tabindex="0" '
-                f'role="region" aria-label="Cases and their numbers">{still}</div>',
-                '<p><button type="button" id="csv">Download the shown cases as CSV</button></p>'),
-        _picture(*FIGURES[0], before=paragraph(_cost_note(compared), "note")),
-        section("one", "One case in detail", CHOOSE_CASE,
-                _plot("map", "Map of the network with what stands in the chosen stage.")
-                if network is not None else "", '<p id="built" aria-live="polite"></p>',
-                _plot("years", "What the chosen case costs in each year, as stacked bars.")),
-        _picture(*FIGURES[1], before=CHOOSE_METRIC),
-        *((_picture(*FIGURES[2]),) if content["participants"] else ()),
-        _picture(*FIGURES[3], before=CHOOSE_PARETO),
-        f'<script type="application/json" id="data">{_json(content)}</script>',
-        f"<script>{Path(__file__).with_name('comparison.js').read_text(encoding='utf-8')}</script>",
-    )  # fmt: skip
-    return page(title, parts)
+        '<div id="cards" class="cards" aria-label="Best cases" role="group"></div>',
+        *(section(*one) for one in sections),
+        '<div id="tip" role="tooltip" hidden></div>',
+        f'<script type="application/json" id="data">{as_json(content)}</script>',
+        f"<script>(function () {{\n'use strict';\n{scripts}}})();</script>",
+    )
+    return page(title, parts, plotly=False)
+
+
+def _still(names: Sequence[str], content: Mapping[str, Any]) -> str:
+    """Return the table for a browser without scripts; the script draws a better one."""
+    metrics = content["metrics"]
+    head = [f"{m['label']}, {m['unit']}" if m["unit"] else m["label"] for m in metrics]
+    rows = [
+        (name, *(digits(m["values"][k] and m["values"][k] * m["scale"], 4) for m in metrics))
+        for k, name in enumerate(names)
+    ]
+    return table("Cases", ("Case", *head), rows)
+
+
+def _sections(
+    compared: xr.Dataset, content: Mapping[str, Any], still: str
+) -> list[tuple[str, str, str]]:
+    """Return key, title and content of the parts of the page."""
+    map_there = content["network"] is not None
+    found = [
+        ("table", "Cases side by side", f'<div id="cases" class="scroll" tabindex="0" '
+         f'role="region" aria-label="Cases and their numbers">{still}</div>'
+         '<p><button type="button" class="save" id="csv">Save the shown cases as CSV</button></p>'),
+        ("cost", "Cost and its parts", paragraph(_cost_note(compared), "note") + LESS
+         + _picture("costs", "Cost of each case by item; the mark is the sum",
+                    "Cost of each case by item, as stacked bars.")),
+        ("detail-cases", "Two cases in detail",
+         CHOOSE_CASE.format(colour=CHOOSE_COLOUR if map_there else "")
+         + ("" if map_there else paragraph(NO_MAP, "note")) + _two(map_there=map_there)),
+        ("years", "Reliability, losses, voltages, emissions",
+         paragraph("One picture a number; the base is dashed.", "note")
+         + '<div id="stages-legend"></div><div class="several">'
+         + "".join(_small(n, one) for n, one in enumerate(content["stage_metrics"])) + "</div>"),
+    ]  # fmt: skip
+    if content["participants"]:
+        alt = "Saving of each participant and the operator by case, as stacked bars."
+        gains = _picture("gains", "Gain of trading by participant, in a year", alt)
+        found.append(("gain", "What each participant gains by trading", gains))
+    best = CHOOSE_PARETO + _picture(
+        "pareto", "Two numbers of each case", "Two numbers of each case as points; those that no "
+        "other case beats in both are joined."
+    ) + '<p id="best" class="note" aria-live="polite"></p>'  # fmt: skip
+    return [*found, ("compromise", "Which cases are not beaten", best)]
 
 
 def _lead(numbers: Any) -> str:
@@ -135,8 +191,8 @@ def _lead(numbers: Any) -> str:
         return "What the cases cost, build and come to."
     best, worst = cost.idxmin(), cost.idxmax()
     return (
-        f"The cheapest case is {best!r} with {digits(cost.min() / 1e3, 4)} k EUR a year, the "
-        f"dearest {worst!r} with {digits(cost.max() / 1e3, 4)} k EUR a year."
+        f"The cheapest case is {best!r} with {money(cost.min())} a year, the dearest {worst!r} "
+        f"with {money(cost.max())} a year."
     )
 
 
@@ -160,164 +216,64 @@ def _failed(failed: Sequence[Mapping[str, Any]]) -> str:
     return f'<p class="verdict bad"><strong>{text(words)}</strong></p>{listed}'
 
 
-def _picture(key: str, title: str, alt: str, *, before: str = "") -> str:
-    return section(f"section-{key}", title, before, _plot(key, alt))
-
-
-def _plot(key: str, alt: str) -> str:
+def _picture(key: str, title: str, alt: str, *, legend: bool = True, unit: str = "") -> str:
+    """Return the place of a picture, with a button that saves it."""
+    after = f' <span class="unit">{text(unit)}</span>' if unit else ""
     return (
-        f'<figure><div class="plot" role="img" aria-label="{text(alt)}">'
-        f'<div id="{key}"></div></div></figure>'
+        f"<figure><figcaption><strong>{text(title)}{after}</strong>"
+        f'<button type="button" class="save" data-save="{key}" data-title="{text(title)}" '
+        f'aria-label="Save as PNG: {text(title)}">PNG</button></figcaption>'
+        + (f'<div id="{key}-legend"></div>' if legend else "")
+        + f'<div class="plot" id="{key}" role="img" aria-label="{text(alt)}"></div></figure>'
     )
 
 
+def _two(*, map_there: bool) -> str:
+    """Return the places of the base and the chosen case, side by side."""
+    columns = []
+    for of, name in (("first", "the base"), ("second", "the chosen case")):
+        maps = _picture(
+            f"{of}-map", "What stands, on the map",
+            f"Map of the network with what stands in the chosen years in {name}; the table below "
+            "has the same in words.", legend=False,
+        ) if map_there else ""  # fmt: skip
+        years = _picture(
+            f"{of}-years", "Cash flow by year", f"What {name} costs in each year, as stacked bars.",
+            legend=False,
+        )  # fmt: skip
+        columns.append(f'<div id="{of}"><h3 id="{of}-name"></h3>{maps}{years}</div>')
+    legends = ('<div id="map-legend"></div>' if map_there else "") + '<div id="years-legend"></div>'
+    return (
+        f'{legends}<div class="two" id="pair">{"".join(columns)}</div><div id="built" '
+        'class="scroll" tabindex="0" role="region" aria-label="What is bought when"></div>'
+    )
+
+
+def _small(n: int, metric: Mapping[str, Any]) -> str:
+    unit = ", ".join(filter(None, (metric["unit"], metric["of"])))
+    alt = f"{metric['label']} of each case over the stages, as lines."
+    return _picture(f"stage-{n}", metric["label"], alt, legend=False, unit=unit)
+
+
+NO_MAP: Final = "There is no map: the cases have different networks, or none is stored."
 CONTROLS: Final = """<form class="controls" aria-label="What is shown" onsubmit="return false">
 <label>Filter cases <input type="search" id="filter" placeholder="words of their names"></label>
 <label>Base <select id="base"></select></label>
-<label>Stage <select id="stage"></select></label>
+<label>Years <select id="stage"></select></label>
 <label class="tick"><input type="checkbox" id="percent"> differences in percent</label>
+<label class="tick"><input type="checkbox" id="differ"> only numbers that differ</label>
 <span id="count" role="status" aria-live="polite"></span>
 </form>"""
-CHOOSE_CASE: Final = '<p class="choose"><label>Case <select id="detail"></select></label></p>'
-CHOOSE_METRIC: Final = (
-    '<p class="choose"><label>Number <select id="stage-metric"></select></label></p>'
+CHOOSE_CASE: Final = """<p class="choose">
+<label>Case beside the base <select id="detail"></select></label>{colour}</p>"""
+CHOOSE_COLOUR: Final = """
+<label>Colours of the map <select id="map-colour"><option value="years">years of purchase</option>
+<option value="owner">owner</option></select></label>"""
+LESS: Final = (
+    '<p class="choose"><label class="tick"><input type="checkbox" id="costs-less"> '
+    "as difference to the base</label></p>"
 )
 CHOOSE_PARETO: Final = (
     '<p class="choose"><label>Across <select id="pareto-x"></select></label>'
     '<label>Up <select id="pareto-y"></select></label></p>'
 )
-
-
-def _data(compared: xr.Dataset, network: xr.Dataset | None, base: int) -> dict[str, Any]:
-    numbers = summary_table(compared)
-    metrics = [
-        {
-            "key": k,
-            "label": LABELS[k][0],
-            "unit": _unit(k),
-            "better": LABELS[k][1],
-            "values": _list(numbers[k].to_numpy()),
-        }
-        for k in map(str, numbers)
-    ]
-    keys = [one["key"] for one in metrics]
-    across = "eens_mwh_per_year" if "eens_mwh_per_year" in keys else keys[-1]
-    return {
-        "cases": compared["case"].to_numpy().astype(str).tolist(),
-        "base": base,
-        "metrics": metrics,
-        "pareto": [keys.index(across), keys.index("eac_eur_per_year")],
-        "stages": compared["stage"].to_numpy().tolist(),
-        "years": compared["year"].to_numpy().tolist(),
-        "first_year": compared["first_year"].to_numpy().tolist(),
-        "cost_unit": "EUR" if bool(compared["several_years"].any()) else "EUR/a",
-        "items": _items(compared),
-        "stage_metrics": _stage_metrics(compared),
-        "participants": _participants(compared),
-        "candidates": _candidates(compared),
-        "owners": sorted(set(compared["candidate_owner"].to_numpy().astype(str).tolist())),
-        "units": _list(_by(compared, "units_installed", "candidate")),
-        "network": _network(network),
-        "bus_vm": _bus_vm(compared, network),
-    }
-
-
-def _items(compared: xr.Dataset) -> list[dict[str, Any]]:
-    worth = compared["present_value_eur"].transpose("case", "year", "item")
-    cash = compared["cash_flow_eur"].transpose("case", "year", "item")
-    several = bool(compared["several_years"].any())
-    names = {**ITEM_NAMES, "investment": "Investment"} if several else ITEM_NAMES
-    return [
-        {
-            "label": names.get(str(item), str(item).replace("_", " ").capitalize()),
-            "total": _list(worth.sel(item=item).sum("year").to_numpy()),
-            "by_year": _list(cash.sel(item=item).to_numpy()),
-        }
-        for item in worth["item"].to_numpy()
-    ]
-
-
-def _stage_metrics(compared: xr.Dataset) -> list[dict[str, Any]]:
-    names = [k for k in SUMMARY if k in compared and compared[k].dims == ("case", "stage")]
-    return [
-        {
-            "label": LABELS[k][0],
-            "unit": _unit(k),
-            "values": _list(compared[k].to_numpy()),
-        }
-        for k in names
-    ]  # fmt: skip
-
-
-def _participants(compared: xr.Dataset) -> list[dict[str, Any]]:
-    if "saving_eur_per_year" not in compared:
-        return []
-    saving = compared["saving_eur_per_year"].transpose("participant", "case", "stage")
-    people = [
-        {"name": str(name), "saving": _list(values)}
-        for name, values in zip(saving["participant"].to_numpy(), saving.to_numpy(), strict=True)
-    ]
-    operator = compared["operator_saving_eur_per_year"].transpose("case", "stage")
-    return [*people, {"name": "operator", "saving": _list(operator.to_numpy())}]
-
-
-def _candidates(compared: xr.Dataset) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": str(name),
-            "technology": str(compared["technology"].to_numpy()[k]),
-            "owner": str(compared["candidate_owner"].to_numpy()[k]),
-            "bus": int(compared["candidate_bus"].to_numpy()[k]),
-            "line": int(compared["candidate_line"].to_numpy()[k]),
-        }
-        for k, name in enumerate(compared["candidate"].to_numpy())
-    ]
-
-
-def _network(network: xr.Dataset | None) -> dict[str, Any] | None:
-    if network is None:
-        return None
-    x, y = (network[k].to_numpy().astype(float) for k in ("x", "y"))
-    span = float(max(np.ptp(x), np.ptp(y), 1e-9))
-    half = max(float(np.ptp(y)) / 2 + 0.06 * span, 0.15 * span)
-    middle = float(y.max() + y.min()) / 2
-    return {
-        "bus": network["bus"].to_numpy().tolist(),
-        "x": _list(x),
-        "y": _list(y),
-        "line": network["line"].to_numpy().tolist(),
-        "from": network["from_bus"].to_numpy().tolist(),
-        "to": network["to_bus"].to_numpy().tolist(),
-        "closed": network["closed"].to_numpy().astype(int).tolist(),
-        "step": 0.02 * span,
-        "range": [middle - half, middle + half],
-    }
-
-
-def _bus_vm(compared: xr.Dataset, network: xr.Dataset | None) -> Any:
-    if network is None or "bus_vm_min_pu" not in compared:
-        return None
-    known = compared["bus_vm_min_pu"].reindex(bus=network["bus"].to_numpy())
-    return _list(known.transpose("case", "stage", "bus").to_numpy().round(5))
-
-
-def _by(compared: xr.Dataset, name: str, last: str) -> Any:
-    return compared[name].transpose("case", "stage", last).to_numpy()
-
-
-def _unit(name: str) -> str:
-    unit = unit_of(name)
-    return "" if unit in ("1", "") else unit
-
-
-def _list(values: Any) -> Any:
-    """Return an array as lists that JSON knows, numbers of seven digits, None for NaN."""
-    if isinstance(values, np.ndarray):
-        return [_list(one) for one in values]
-    number = float(values)
-    return float(f"{number:.7g}") if math.isfinite(number) else None
-
-
-def _json(content: Mapping[str, Any]) -> str:
-    """Return JSON that cannot end the script it stands in."""
-    return json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")

@@ -129,10 +129,12 @@ def text(value: object) -> str:
     return escape(str(value), quote=True)
 
 
-def page(title: str, parts: Iterable[str]) -> str:
-    """Return the page: plotly.js stands in it once, nothing is loaded."""
+def page(title: str, parts: Iterable[str], *, plotly: bool = True) -> str:
+    """Return the page: nothing is loaded; plotly.js stands in it once, where `plotly` says so."""
     from plotly.offline import get_plotlyjs
 
+    library = f"<script>{get_plotlyjs()}</script>\n" if plotly else ""
+    script = f"<script>{SCRIPT}</script>\n" if plotly else ""
     return "\n".join(
         (
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
@@ -140,10 +142,10 @@ def page(title: str, parts: Iterable[str]) -> str:
             f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
             '<link rel="icon" href="data:,">',
             f"<title>{text(title)}</title>\n<style>{STYLE}</style>",
-            f"<script>{get_plotlyjs()}</script>\n</head>\n<body>\n<main>",
+            f"{library}</head>\n<body>\n<main>",
             "<noscript><p>The pictures need JavaScript; the tables do not.</p></noscript>",
             *parts,
-            f"</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n",
+            f"</main>\n{script}</body>\n</html>\n",
         )
     )
 

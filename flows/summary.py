@@ -128,7 +128,8 @@ def _joint(tree: xr.DataTree) -> Table:
     for who in joint["investor"].to_numpy().tolist():
         one = joint.sel(investor=who)
         values = (one[f"{k}_eur" + "_per_year" * (k != columns[-1])] for k in columns)
-        _add(table, names.get(who, str(who)), *(f"{float(v) / 1e3:,.1f}" for v in values))
+        shown = (f"{float(v) / 1e3:,.1f}".replace(",", " ") for v in values)
+        _add(table, names.get(who, str(who)), *shown)
     return table
 
 
@@ -145,7 +146,9 @@ def comparison_table(compared: xr.Dataset) -> Table:
     numbers = summary_table(compared)
     shown = {k: v for k, v in CASE_COLUMNS.items() if k in numbers}
     table = _table("Cases", ("case",), tuple(words for words, _ in shown.values()))
-    table.columns[0].min_width = min(24, max(map(len, map(str, numbers.index))))
+    table.columns[0].no_wrap = max(map(len, map(str, numbers.index))) <= 24
+    for column in table.columns[1:]:
+        column.no_wrap = False  # narrow terminals: two lines of heads, not a column less
     for case, row in numbers.iterrows():
         _add(table, case, *(digits(row[k] / scale, 4) for k, (_, scale) in shown.items()))
     return table

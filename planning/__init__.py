@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from planning.built_profiles import profiles_with_plan
     from planning.case_indicators import study_indicators
     from planning.collaborative import plan_together
-    from planning.comparison import compare, difference_to, pareto_cases
+    from planning.comparison import compare, difference_to, open_cases, pareto_cases
     from planning.costs import (
         annuity_factor,
         capital_recovery_factor,
@@ -48,6 +48,7 @@ _HOMES = {
     "evaluate": "planning.evaluation",
     "growing_stages": "planning.stages",
     "net_present_cost": "planning.costs",
+    "open_cases": "planning.comparison",
     "pareto_cases": "planning.comparison",
     "plan_at": "planning.horizon_result",
     "plan_horizon": "planning.horizon",
@@ -76,6 +77,7 @@ __all__ = [
     "evaluate",
     "growing_stages",
     "net_present_cost",
+    "open_cases",
     "pareto_cases",
     "plan_at",
     "plan_horizon",

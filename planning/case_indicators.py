@@ -6,6 +6,7 @@ stand side by side without being mixed up.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any, Final
@@ -15,7 +16,7 @@ import xarray as xr
 
 from planning.stages import STAGE, YEAR
 from pp_p2p.errors import Finding, InvalidInput
-from pp_p2p.names import BUS, CANDIDATE, DAY, HOUR, OPERATOR, PARTICIPANT
+from pp_p2p.names import BUS, CANDIDATE, DAY, HOUR, LINE, OPERATOR, PARTICIPANT
 from pp_p2p.network.branches import Array
 from pp_p2p.results import label
 
@@ -84,8 +85,18 @@ def study_indicators(study: xr.DataTree | Mapping[str, xr.Dataset]) -> xr.Datase
         "status": json.dumps({k: str(a.get("status", "")) for k, a in states.items()}),
         "eens_computed": int(plan.attrs.get("eens_computed", 1)),
         "several_years": int(several),
+        "network_hash": _network_hash(network),
     }
     return label(ds, {})
+
+
+def _network_hash(network: xr.Dataset) -> str:
+    """Return a hash of the buses and lines and where they are: cases of one share a map."""
+    digest = hashlib.sha256()
+    for name in (BUS, "x", "y", LINE, "from_bus", "to_bus"):
+        if name in network:
+            digest.update(name.encode() + network[name].to_numpy().astype(float).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _dataset(node: Any) -> xr.Dataset:
@@ -162,7 +173,7 @@ def _load_mwh(
 
 def _built(plan: xr.Dataset, network: xr.Dataset, *, several: bool) -> xr.Dataset:
     """Return what is bought and what stands (stage, candidate), candidates by name."""
-    names = _unique(plan["candidate_name"].to_numpy().astype(str), plan[CANDIDATE].to_numpy())
+    names = unique_names(plan["candidate_name"].to_numpy().astype(str), plan[CANDIDATE].to_numpy())
     owner = dict(zip(network[PARTICIPANT].to_numpy().tolist(), _people(network), strict=True))
     owners = [
         owner.get(int(k), "operator" if int(k) == OPERATOR else str(k))
@@ -236,10 +247,10 @@ def _of_market(one: xr.Dataset, weight: xr.DataArray, step_h: float) -> xr.Datas
 
 def _people(network: xr.Dataset) -> list[str]:
     rows = network[PARTICIPANT].to_numpy()
-    return list(_unique(network["participant_name"].to_numpy().astype(str), rows))
+    return list(unique_names(network["participant_name"].to_numpy().astype(str), rows))
 
 
-def _unique(names: Array, rows: Array) -> Array:
+def unique_names(names: Array, rows: Array) -> Array:
     """Return `names`; those that are empty or taken twice get the number of their row."""
     twice = {name for name in names if (names == name).sum() > 1}
     return np.array(

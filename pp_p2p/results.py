@@ -23,7 +23,7 @@ from pp_p2p.storage import local_file
 SCHEMA_VERSION: Final = 2
 """Version of the layout of stored results; 2 has the group ``indicators`` and stages."""
 
-_NETCDF_LOCK: Final = threading.Lock()
+NETCDF_LOCK: Final = threading.Lock()
 """netCDF4 crashes when two threads call it at once, so every call takes this lock."""
 
 
@@ -136,7 +136,7 @@ def to_netcdf(ds: xr.Dataset | xr.DataTree, path: str | os.PathLike[str]) -> Pat
     path : path
         The folder is made where it is missing; an older file is replaced.
     """
-    with whole_file(path) as part, _NETCDF_LOCK:
+    with whole_file(path) as part, NETCDF_LOCK:
         if isinstance(ds, xr.DataTree):
             ds.to_netcdf(part, engine="netcdf4", write_inherited_coords=True)
         else:
@@ -151,7 +151,7 @@ def from_netcdf(path: str | os.PathLike[str]) -> xr.Dataset | xr.DataTree:
         raise InvalidInput(
             Finding(table=str(target), rule="does not exist", mend="check the path of the result")
         )
-    with _NETCDF_LOCK, xr.open_datatree(target, engine="netcdf4") as tree:
+    with NETCDF_LOCK, xr.open_datatree(target, engine="netcdf4") as tree:
         loaded = tree.load()
     return loaded if loaded.children else loaded.to_dataset()
 
@@ -163,14 +163,14 @@ def read_group(path: str | os.PathLike[str], group: str) -> xr.Dataset | None:
         raise InvalidInput(
             Finding(table=str(target), rule="does not exist", mend="check the path of the result")
         )
-    with _NETCDF_LOCK:
+    with NETCDF_LOCK:
         import netCDF4
 
-        with netCDF4.Dataset(target) as file:
+        with netCDF4.Dataset(target) as file:  # opened once: that takes longer than reading
             if group not in file.groups:
                 return None
             root = {name: file.getncattr(name) for name in file.ncattrs()}
-        with xr.open_dataset(target, group=group, engine="netcdf4") as opened:
-            ds = opened.load()
+            store: Any = xr.backends.NetCDF4DataStore(file.groups[group])  # type: ignore[no-untyped-call]
+            ds = xr.open_dataset(store).load()
     ds.attrs = {**root, **ds.attrs}
     return ds

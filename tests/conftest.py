@@ -87,9 +87,10 @@ class Seen(NamedTuple):
 
 MEASURE = """<script>addEventListener('load', function () { setTimeout(function () {
   var plots = Array.from(document.querySelectorAll('.js-plotly-plot')).filter(
-    function (plot) { return plot.querySelector('.main-svg .trace, .main-svg .hm'); });
+    function (plot) { return plot.querySelector('.main-svg .trace, .main-svg .hm'); }).concat(
+    Array.from(document.querySelectorAll('.plot > svg')));
   var wide = plots.filter(function (plot) {
-    return plot.querySelector('.main-svg').getBoundingClientRect().right > innerWidth; });
+    return (plot.querySelector('.main-svg') || plot).getBoundingClientRect().right > innerWidth; });
   parent.postMessage(plots.length + ' pictures, ' + wide.length + ' too wide, page '
     + Math.max(document.documentElement.scrollWidth - innerWidth, 0) + ' too wide', '*');
 }, 1000); });</script></body>"""

@@ -163,3 +163,7 @@ def test_compare_years_puts_scenarios_side_by_side(tmp_path: Path) -> None:
     cost = cases["npc_eur"].sel(case=["base", "dear energy"]).to_numpy()
     assert cost[1] > cost[0]
     assert cases.sizes["stage"] == 2
+    traded = example["traded_by_hour"](tmp_path / "results" / "ieee33")
+    assert dict(traded.sizes) == {"case": 2, "stage": 2, "hour": 24}
+    yearly = cases["traded_mwh_per_year"].transpose("case", "stage")
+    np.testing.assert_allclose(traded.sum("hour").transpose("case", "stage"), yearly, rtol=1e-6)
