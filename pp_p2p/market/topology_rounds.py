@@ -123,6 +123,9 @@ class TopologyRounds:
         most = max(1, MOST_VALUES // self._n_steps)
         self._all = all_trees(self._graph, tree, most)
         self._values = HourValues(topology.hours, self._graph, limits)
+        self._binaries = FreeBinaries(
+            self._graph, self._n_steps, options.unchanged_rounds, options.neighbourhood
+        )
         self._rounds: list[Round] = []
         self._inner: list[Array] = []
         self._anchors: dict[bytes, Array] = {}
@@ -138,12 +141,7 @@ class TopologyRounds:
         """
         self._started = time.perf_counter()
         now = self._first(starts)
-        free = FreeBinaries(
-            self._graph,
-            self._n_steps,
-            self._options.unchanged_rounds,
-            self._options.neighbourhood,
-        )
+        free = self._binaries
         everything = np.broadcast_to(self._graph.switchable, now.closed.shape)
         if self._limits.max_operations == 0:  # there is nothing to choose
             return self._ended(now, "as it stands")
@@ -228,33 +226,39 @@ class TopologyRounds:
 
     def _look_around(self, now: Point, free: Array) -> None:
         """Value what loses least under the present power, and what is one exchange away."""
-        anchors = {row.tobytes(): row for row in distinct(now.closed)}
-        for closed in self._least_loss(now.load, now.closed, free):
-            anchors[closed.tobytes()] = closed
-        for closed in (*anchors.values(), *self._anchors.values()):
-            held = ((closed == now.closed) | free).all(axis=1)
-            self._values.look(closed, np.flatnonzero(held))
-        current, last = now.closed, np.inf
+        anchors = [*distinct(now.closed), *self._least_loss(now.load, now.closed, free)]
+        self._look_at([*anchors, *self._anchors.values()], now, free)
+        if self._limits.limited:  # what loses least may be out of reach
+            self._value_exchanges(now.closed, now, free)
+        here, last, sweep = now.closed, np.inf, self._binaries.copy()
         for _ in range(DEPTH):
-            for tree in distinct(current):
-                steps = np.flatnonzero((current == tree).all(axis=1))
-                self._value_neighbours(tree, steps, now, free)
             found = self._values.best()
             if found is None or found[0] >= last - self._least_gain(now) or self._left() <= 0:
                 return
-            last, current = found
-            self._anchors |= {row.tobytes(): row for row in distinct(current)}
-            for closed in distinct(current):
-                held = ((closed == now.closed) | free).all(axis=1)
-                self._values.look(closed, np.flatnonzero(held))
+            sweep.after(here, found[1])
+            last, here = found
+            self._anchors |= {row.tobytes(): row for row in distinct(here)}
+            self._look_at(distinct(here), now, free)
+            reduced = free if self._limits.limited else free & sweep.free(here)
+            self._value_exchanges(here, now, reduced)
 
-    def _value_neighbours(self, tree: Array, steps: Array, now: Point, free: Array) -> None:
-        load, price = now.load[:, steps], self._price[steps]
-        for near in neighbours(self._graph, tree, np.asarray(free[steps].any(axis=0))):
-            held = ((near == now.closed[steps]) | free[steps]).all(axis=1)
-            self._values.look_if_hopeful(near, steps[held], load[:, held], price[held], tree)
-            if self._left() <= 0:
-                return
+    def _look_at(self, trees: list[Array], now: Point, free: Array) -> None:
+        """Value configurations in every step in which they differ in free binaries only."""
+        for closed in trees:
+            held = ((closed == now.closed) | free).all(axis=1)
+            self._values.look(closed, np.flatnonzero(held))
+
+    def _value_exchanges(self, sequence: Array, now: Point, free: Array) -> None:
+        """Value exchanges of free binaries from a sequence (step, edge)."""
+        for tree in distinct(sequence):
+            steps = np.flatnonzero((sequence == tree).all(axis=1))
+            load = now.load[:, steps]
+            mark = self._values.yardstick(tree, load)
+            for near in neighbours(self._graph, tree, np.asarray(free[steps].any(axis=0))):
+                held = ((near == tree) | free[steps]).all(axis=1)
+                self._values.look_if_hopeful(near, steps[held], load[:, held], mark.at(held))
+                if self._left() <= 0:
+                    return
 
     def _least_loss(self, load: Array, incumbent: Array, free: Array) -> list[Array]:
         """Return what branch exchange finds to lose least under given power, limits first.
