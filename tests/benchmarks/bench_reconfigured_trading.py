@@ -158,10 +158,16 @@ def _row(ours: Run, name: str, peer: str, history: Any, spent: float) -> Row:
 @table(
     "reconfigured_trading_fixing",
     peer="all binaries free",
-    full={"cases": (("case33bw", 10), ("case118zh", 20)), "hours": 24},
-    tiny={"cases": (("case33bw", 3),), "hours": 2},
+    full={
+        "cases": (("case33bw", 10), ("case118zh", 20)),
+        "hours": 24,
+        "max_operations": (None, 8),
+    },
+    tiny={"cases": (("case33bw", 3),), "hours": 2, "max_operations": (None,)},
 )
-def what_fixing_saves(*, cases: tuple[tuple[str, int], ...], hours: int) -> list[Row]:
+def what_fixing_saves(
+    *, cases: tuple[tuple[str, int], ...], hours: int, max_operations: tuple[int | None, ...]
+) -> list[Row]:
     """Rounds with fixed binaries against rounds with all of them free."""
     rows = []
     for case, participants in cases:
@@ -171,7 +177,8 @@ def what_fixing_saves(*, cases: tuple[tuple[str, int], ...], hours: int) -> list
             continue
         else:
             net, profiles = feeder_market(published_feeder(case), participants, hours)
-        for name, limit in (("any operations", None), ("at most 8", 8)):
+        for limit in max_operations:
+            name = "any operations" if limit is None else f"at most {limit}"
             given = {"switching_cost_eur": 1.0, "max_operations": limit}
             fixed = run(net, profiles, **given)
             free = run(net, profiles, **given, unchanged_rounds=None)
