@@ -44,7 +44,9 @@ def load_when_used(
 
 def _with_a_net(found: Any, package: str) -> Any:
     """Return a function whose first parameter is ``net`` so that it refuses anything else."""
-    if not inspect.isfunction(found) or next(iter(inspect.signature(found).parameters), "") != "net":
+    if not inspect.isfunction(found):
+        return found
+    if next(iter(inspect.signature(found).parameters), "") != "net":
         return found
 
     @functools.wraps(found)
@@ -65,6 +67,6 @@ def _no_net(net: object, function: str) -> tuple[Finding, ...]:
         table=function,
         column="net",
         rule="is None" if net is None else f"is of type {type(net).__name__}, not a pandapower net",
-        mend="pass a net, for instance pandapower.from_json(path) or pandapower.networks.case33bw()",
+        mend="pass a net, for instance pandapower.from_json(path)",
     )
     return (finding,)

@@ -51,5 +51,5 @@ def test_a_function_without_its_net_is_pythons_own_error() -> None:
 
 def test_public_functions_are_themselves_and_can_be_sent_to_processes() -> None:
     assert p2p.validate is p2p.validate
-    assert pickle.loads(pickle.dumps(p2p.validate)) is p2p.validate  # noqa: S301
+    assert pickle.loads(pickle.dumps(p2p.validate)) is p2p.validate
     p2p.validate(pn.case4gs())

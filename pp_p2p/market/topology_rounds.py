@@ -22,12 +22,12 @@ accept  a proposal becomes the incumbent where the inner problem confirms a smal
         the power flow in pandapower breaks no limit by more, before, between and after operations.
         A change without a safe order of operations at its hour is not proposed again.
 
-The paper's outer step is one mixed-integer cone problem in which p stands still. Where it would take
-a sequence, F(u) <= F(u, p) is below the incumbent and so is the estimate: it is proposed here too,
-unless `TRIALS` others are tried first; and so is one that pays only if trades change. That holds
-among what is valued: all configurations, or less than the paper's step sees. That step as one more
-proposal (`pp_p2p.operation.topology_day`) found no other sequence on the 33-bus feeder, in more time
-than all rounds took, and is left out.
+The paper's outer step is one mixed-integer cone problem in which p stands still. Where it would
+take a sequence, F(u) <= F(u, p) is below the incumbent and so is the estimate: it is proposed here
+too, unless `TRIALS` others are tried first; and so is one that pays only if trades change. That
+holds among what is valued: all configurations, or less than the paper's step sees. That step as one
+more proposal (`pp_p2p.operation.topology_day`) found no other sequence on the 33-bus feeder, in
+more time than all rounds took, and is left out.
 
 What holds: the objective never rises; every accepted round lowers it by more than a tolerance and
 there are finitely many sequences, so that the rounds end; at the end no sequence that was valued

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from pp_p2p.errors import NoSolution, TimeLimit
-from pp_p2p.solve.compiled import CompiledProblem
+from pp_p2p.solve.compiled import Array, CompiledProblem
 from pp_p2p.solve.lifted import Lifted, lift
 from pp_p2p.solve.report import Answer, SolverConfig, relative_gap
 

