@@ -65,6 +65,19 @@ def compare(net: Any, day: xr.Dataset) -> xr.Dataset:
     )
 
 
+def told(table: xr.Dataset) -> list[str]:
+    """Return what trading comes to without and with reconfiguration, in words."""
+    lines = []
+    for name, words in (("fixed", "as it stands"), ("hourly", "reconfigured hourly")):
+        case = table.sel(topology=name, trading=True)
+        lines.append(
+            f"trading on the net {words}: {float(case['curtailed_mwh']):.3f} MWh of sun curtailed, "
+            f"{float(case['volume_mwh']):.3f} MWh traded, {float(case['loss_mwh']):.3f} MWh lost, "
+            f"nodal prices {float(case['price_spread_eur_per_mwh']):.2f} EUR/MWh apart"
+        )
+    return lines
+
+
 def main() -> None:
     print("volume and curtailment, MWh, losses, MWh, prices, EUR/MWh, welfare, EUR")
     for limit in (None, 0.8):
@@ -81,6 +94,7 @@ def main() -> None:
             "operations",
         ]
         print(table[shown].to_dataframe().round(3).to_string())
+        print(*told(table), sep="\n")
     print("\nopen, hour by hour:")
     print(table["open_elements"].sel(topology="hourly", trading=True).to_series().to_string())
 

@@ -100,6 +100,12 @@ def test_switches_lift_the_limit_of_a_feeder_head() -> None:
     example = runpy.run_path(str(EXAMPLES / "reconfigurable_trading.py"))
     table = example["compare"](*example["weak_feeder"](steps=4))
     fixed, hourly = (table.sel(topology=name, trading=True) for name in ("fixed", "hourly"))
+    without, with_switches = example["told"](table)
+    assert f"{float(fixed['curtailed_mwh']):.3f} MWh of sun curtailed" in without
+    assert "0.000 MWh of sun curtailed" in with_switches
+    for case, line in ((fixed, without), (hourly, with_switches)):
+        assert f"{float(case['volume_mwh']):.3f} MWh traded" in line
+        assert f"{float(case['loss_mwh']):.3f} MWh lost" in line
     assert fixed["curtailed_mwh"] > 0.5
     assert hourly["curtailed_mwh"] == pytest.approx(0.0, abs=1e-4)
     assert hourly["volume_mwh"] > fixed["volume_mwh"] + 0.5

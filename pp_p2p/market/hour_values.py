@@ -7,7 +7,7 @@ too: where the first offers promised what trading could not keep, those of the t
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,21 @@ HOPEFUL: Final = 0.02
 
 CLOSE: Final = 1e-3
 """A limit of voltage or current counts as binding from this close (p.u., relative)."""
+
+
+UNBROKEN: Final = 1e-7
+"""Broken limits (p.u., summed) up to this do not count against a configuration."""
+
+
+class Yardstick(NamedTuple):
+    """Losses (step,), p.u., and whether a limit of the network binds (step,)."""
+
+    loss: Array
+    binding: Array
+
+    def at(self, kept: Array) -> Yardstick:
+        """Return the part of some steps."""
+        return Yardstick(self.loss[kept], self.binding[kept])
 
 
 class HourValues:
@@ -91,32 +106,37 @@ class HourValues:
                 value[t] = self._problems.value(tree, t)
                 self.count += 1
 
-    def look_if_hopeful(
-        self, near: Array, steps: Array, load: Array, price: Array, tree: Array
-    ) -> None:
-        """Value `near` in the steps in which it may beat `tree`.
+    def look_if_hopeful(self, tree: Array, steps: Array, load: Array, mark: Yardstick) -> None:
+        """Value a configuration (edge,) in the steps in which it may beat that of `mark`.
 
-        Where the power of the incumbent is far from all limits, its losses under `near` decide;
+        Where the power of the incumbent is far from all limits, its losses under `tree` decide;
         where a limit binds, another configuration may let more be traded, and is valued.
 
         Parameters
         ----------
-        near, tree : (edge,) of bool
+        tree : (edge,) of bool
         steps : (step,) of int
         load : (node, step) of complex
-            Power taken out of each node, p.u.
-        price : (step,)
-            Of losses, EUR per p.u.
+            Power taken out of each node in these steps, p.u.
+        mark : Yardstick
+            Of these steps.
         """
         if not len(steps):
             return
-        new = evaluate(self._graph, near, load, price)
-        old = evaluate(self._graph, tree, load, price)
+        new = evaluate(self._graph, tree, load, np.ones(len(steps)))
         hopeful = np.ones(len(steps), dtype=bool)
-        if new is not None and old is not None:
-            better = new.flow.loss <= old.flow.loss * (1.0 + HOPEFUL)
-            hopeful = (better & (new.broken <= 1e-7)) | self._binding(old)
-        self.look(near, steps[hopeful])
+        if new is not None:
+            better = new.flow.loss <= mark.loss * (1.0 + HOPEFUL)
+            hopeful = (better & (new.broken <= UNBROKEN)) | mark.binding
+        self.look(tree, steps[hopeful])
+
+    def yardstick(self, tree: Array, load: Array) -> Yardstick:
+        """Return what may beat a configuration: its losses, and where a limit binds under it."""
+        now = evaluate(self._graph, tree, load, np.ones(load.shape[1]))
+        if now is None:
+            n = load.shape[1]
+            return Yardstick(np.full(n, np.inf), np.ones(n, dtype=bool))
+        return Yardstick(now.flow.loss, self._binding(now))
 
     def forget(self, closed: Array) -> None:
         """Take a sequence (step, edge) that cannot be traded on out of question."""

@@ -41,7 +41,8 @@ class Reconfiguration:
         Most outer rounds.
     unchanged_rounds : int, optional
         Outer rounds after which a binary that did not change is fixed, if it is not within the
-        neighbourhood; None fixes none.
+        neighbourhood; None fixes none. Without limits of operations, sweeps of exchanges within a
+        round count as rounds.
     neighbourhood : int
         Edges within so many steps (edges that share a node) of an open one stay free.
     tolerance : float

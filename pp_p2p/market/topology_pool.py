@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 
 import numpy as np
@@ -77,6 +78,12 @@ class FreeBinaries:
         if self._rounds is None:
             return movable.copy()
         return np.asarray(movable & ((self._age < self._rounds) | self._near(incumbent)))
+
+    def copy(self) -> FreeBinaries:
+        """Return one that goes on from here on its own."""
+        other = copy.copy(self)
+        other._age = self._age.copy()
+        return other
 
     def after(self, before: Array, incumbent: Array) -> None:
         """Take note of a round that led from `before` to `incumbent`."""

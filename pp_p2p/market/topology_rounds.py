@@ -9,23 +9,31 @@ the rules below are reconstructed):
 
 inner   u fixed: trading, a convex problem (central, or two-block ADMM), gives F(u), the power p
         and the offers y of the participants (`pp_p2p.market.looped_market`).
-outer   a mixed-integer cone problem on the free binaries: the cheapest sequence by the values
-        (1) of `looped_market`, each a cone problem of one hour, proven over its configurations
-        (`topology_sequence`). These are all there are, where they are few; else what branch
-        exchange finds to lose least under p, and what is one exchange away.
+outer   the cheapest sequence by the values (1) of `looped_market`, each a cone problem of one hour
+        and one configuration in which power moves at the offers y; proven over what is valued
+        (`topology_sequence`): all configurations, where they are few, else what branch exchange
+        finds to lose least under p, and sweeps of single exchanges around the best sequence.
 reduce  a binary that did not change in the last K rounds and is not near an edge that is open is
-        fixed (`FreeBinaries`). Where all configurations are looked at, rounds that end with
-        fixed binaries are followed by one with all of them free, which gives the bound.
+        fixed (`FreeBinaries`). Where operations are not limited, sweeps begin at the best of what
+        loses least, and each counts as a round: branch exchange has been there. Where all
+        configurations are looked at, rounds that end with fixed binaries are followed by one with
+        all of them free, which gives the bound.
 accept  a proposal becomes the incumbent where the inner problem confirms a smaller objective and
         the power flow in pandapower breaks no limit by more, before, between and after operations.
         A change without a safe order of operations at its hour is not proposed again.
 
+The paper's outer step is one mixed-integer cone problem in which p stands still. Where it would
+take a sequence, F(u) <= F(u, p) is below the incumbent and so is the estimate: it is proposed here
+too, unless `TRIALS` others are tried first; and so is one that pays only if trades change. That
+holds among what is valued: all configurations, or less than the paper's step sees. That step as one
+more proposal (`pp_p2p.operation.topology_day`) found no other sequence on the 33-bus feeder, in
+more time than all rounds took, and is left out.
+
 What holds: the objective never rises; every accepted round lowers it by more than a tolerance and
-there are finitely many sequences, so that the rounds end; at the end no sequence that was looked
-at has an estimate below the incumbent, or none of those tried kept it: a partial optimum, not a
-global one. Estimates are lower bounds: where all configurations were looked at, the least estimate
-is a proven bound of (1), and where nothing ties the hours (no storage, no load that shifts) the
-estimates are exact and the incumbent is the optimum.
+there are finitely many sequences, so that the rounds end; at the end no sequence that was valued
+has an estimate below the incumbent, or none of those tried kept it: a partial optimum, not a
+global one. Where all configurations were looked at, the least estimate is a proven bound of (1),
+and if nothing ties the hours (no storage, no load that shifts) the incumbent is the optimum.
 """
 
 from __future__ import annotations
@@ -54,7 +62,7 @@ MOST_VALUES: Final = 2_000
 """Hours that may be valued so that all configurations are looked at in every hour."""
 
 DEPTH: Final = 3
-"""Exchanges that one outer round may go on for, with the offers unchanged."""
+"""Sweeps of exchanges in one outer round, with the offers unchanged."""
 
 TRIALS: Final = 12
 """Proposals of one round that are traded on before it counts as without success."""
@@ -123,6 +131,9 @@ class TopologyRounds:
         most = max(1, MOST_VALUES // self._n_steps)
         self._all = all_trees(self._graph, tree, most)
         self._values = HourValues(topology.hours, self._graph, limits)
+        self._binaries = FreeBinaries(
+            self._graph, self._n_steps, options.unchanged_rounds, options.neighbourhood
+        )
         self._rounds: list[Round] = []
         self._inner: list[Array] = []
         self._anchors: dict[bytes, Array] = {}
@@ -138,12 +149,7 @@ class TopologyRounds:
         """
         self._started = time.perf_counter()
         now = self._first(starts)
-        free = FreeBinaries(
-            self._graph,
-            self._n_steps,
-            self._options.unchanged_rounds,
-            self._options.neighbourhood,
-        )
+        free = self._binaries
         everything = np.broadcast_to(self._graph.switchable, now.closed.shape)
         if self._limits.max_operations == 0:  # there is nothing to choose
             return self._ended(now, "as it stands")
@@ -228,33 +234,40 @@ class TopologyRounds:
 
     def _look_around(self, now: Point, free: Array) -> None:
         """Value what loses least under the present power, and what is one exchange away."""
-        anchors = {row.tobytes(): row for row in distinct(now.closed)}
-        for closed in self._least_loss(now.load, now.closed, free):
-            anchors[closed.tobytes()] = closed
-        for closed in (*anchors.values(), *self._anchors.values()):
-            held = ((closed == now.closed) | free).all(axis=1)
-            self._values.look(closed, np.flatnonzero(held))
-        current, last = now.closed, np.inf
+        anchors = [*distinct(now.closed), *self._least_loss(now.load, now.closed, free)]
+        self._look_at([*anchors, *self._anchors.values()], now, free)
+        if self._limits.limited:  # what loses least may be out of reach
+            self._value_exchanges(now.closed, now, free)
+        here, last, sweep = now.closed, np.inf, self._binaries.copy()
         for _ in range(DEPTH):
-            for tree in distinct(current):
-                steps = np.flatnonzero((current == tree).all(axis=1))
-                self._value_neighbours(tree, steps, now, free)
             found = self._values.best()
             if found is None or found[0] >= last - self._least_gain(now) or self._left() <= 0:
                 return
-            last, current = found
-            self._anchors |= {row.tobytes(): row for row in distinct(current)}
-            for closed in distinct(current):
+            sweep.after(here, found[1])
+            last, here = found
+            self._anchors |= {row.tobytes(): row for row in distinct(here)}
+            self._look_at(distinct(here), now, free)
+            reduced = free if self._limits.limited else free & sweep.free(here)
+            self._value_exchanges(here, now, reduced)
+
+    def _look_at(self, trees: list[Array], now: Point, free: Array) -> None:
+        """Value configurations in every step in which they differ in free binaries only."""
+        for closed in trees:
+            if self._left() > 0:
                 held = ((closed == now.closed) | free).all(axis=1)
                 self._values.look(closed, np.flatnonzero(held))
 
-    def _value_neighbours(self, tree: Array, steps: Array, now: Point, free: Array) -> None:
-        load, price = now.load[:, steps], self._price[steps]
-        for near in neighbours(self._graph, tree, np.asarray(free[steps].any(axis=0))):
-            held = ((near == now.closed[steps]) | free[steps]).all(axis=1)
-            self._values.look_if_hopeful(near, steps[held], load[:, held], price[held], tree)
-            if self._left() <= 0:
-                return
+    def _value_exchanges(self, sequence: Array, now: Point, free: Array) -> None:
+        """Value exchanges of free binaries from a sequence (step, edge)."""
+        for tree in distinct(sequence):
+            steps = np.flatnonzero((sequence == tree).all(axis=1))
+            load = now.load[:, steps]
+            mark = self._values.yardstick(tree, load)
+            for near in neighbours(self._graph, tree, np.asarray(free[steps].any(axis=0))):
+                held = ((near == tree) | free[steps]).all(axis=1)
+                self._values.look_if_hopeful(near, steps[held], load[:, held], mark.at(held))
+                if self._left() <= 0:
+                    return
 
     def _least_loss(self, load: Array, incumbent: Array, free: Array) -> list[Array]:
         """Return what branch exchange finds to lose least under given power, limits first.

@@ -57,6 +57,12 @@ class SwitchingLimits:
     may_change: Array
 
     @property
+    def limited(self) -> bool:
+        """Whether a step's configuration limits what others may be, whatever operations cost."""
+        counted = self.max_operations is not None or self.max_operations_per_switch is not None
+        return counted or self.dwell_steps > 1 or not bool(self.may_change.all())
+
+    @property
     def depends_on_history(self) -> bool:
         """Whether (1) alone is not enough."""
         return self.max_operations_per_switch is not None or self.dwell_steps > 1

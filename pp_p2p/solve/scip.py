@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from pp_p2p.errors import NoSolution, TimeLimit
-from pp_p2p.solve.compiled import CompiledProblem
+from pp_p2p.solve.compiled import Array, CompiledProblem
 from pp_p2p.solve.lifted import Lifted, lift
 from pp_p2p.solve.report import Answer, SolverConfig, relative_gap
 
@@ -19,14 +19,25 @@ FEASIBILITY: Final = 1e-8
 
 
 class Scip:
-    """SCIP as a backend of the solver room; every problem starts anew."""
+    """SCIP as a backend of the solver room; every problem starts anew.
 
-    def __init__(self, config: SolverConfig) -> None:
-        self._config = config
+    Parameters
+    ----------
+    config : SolverConfig
+    feasibility : float
+        Relative violation of a row that counts as none.
+    """
 
-    def solve(self, problem: CompiledProblem) -> Answer:
-        """Solve."""
-        model, variables = _model(lift(problem), self._config)
+    def __init__(self, config: SolverConfig, *, feasibility: float = FEASIBILITY) -> None:
+        self._config, self._feasibility = config, feasibility
+
+    def solve(self, problem: CompiledProblem, start: Array | None = None) -> Answer:
+        """Solve; `start` (column,) is a point to begin with, passed over if it is infeasible."""
+        lifted = lift(problem)
+        model, variables = _model(lifted, self._config, self._feasibility)
+        if start is not None:
+            _begin_at(model, variables, lifted, start, problem)
+        history = _recorded(model)
         model.optimize()
         status = str(model.getStatus())
         if model.getNSols() == 0 or status in ("unbounded", "inforunbd"):
@@ -46,10 +57,39 @@ class Scip:
             termination=status,
             optimal=done and relative_gap(objective, bound) <= self._config.rel_gap,
             iterations=int(model.getNTotalNodes()),
+            history=(*history, (float(model.getSolvingTime()), bound, objective)),
         )
 
 
-def _model(lifted: Lifted, config: SolverConfig) -> tuple[Any, list[Any]]:
+def _recorded(model: Any) -> list[tuple[float, float, float]]:
+    """Return a list that grows by (seconds, bound, objective) with every better point."""
+    from pyscipopt import SCIP_EVENTTYPE
+
+    history: list[tuple[float, float, float]] = []
+
+    def note(model: Any, _: Any) -> None:
+        row = model.getSolvingTime(), model.getDualbound(), model.getPrimalbound()
+        history.append(tuple(float(value) for value in row))  # type: ignore[arg-type]
+
+    model.attachEventHandlerCallback(note, [SCIP_EVENTTYPE.BESTSOLFOUND])
+    return history
+
+
+def _begin_at(
+    model: Any, variables: list[Any], lifted: Lifted, start: Array, problem: CompiledProblem
+) -> None:
+    """Give SCIP a point, with the columns that cones and a quadratic objective add."""
+    own = np.concatenate([start, problem.cone_offset + problem.cone_matrix @ start])
+    point = model.createSol()
+    for variable, value in zip(variables, own.tolist(), strict=True):
+        model.setSolVal(point, variable, value)
+    if lifted.quadratic is not None:
+        epigraph = model.getVars()[-1]
+        model.setSolVal(point, epigraph, float(0.5 * own @ (lifted.quadratic @ own)))
+    model.addSol(point)
+
+
+def _model(lifted: Lifted, config: SolverConfig, feasibility: float) -> tuple[Any, list[Any]]:
     from pyscipopt import Model, quicksum
 
     model = Model()
@@ -59,7 +99,7 @@ def _model(lifted: Lifted, config: SolverConfig) -> tuple[Any, list[Any]]:
         ("limits/time", config.time_limit_s),
         ("lp/threads", config.threads),
         ("parallel/maxnthreads", config.threads),
-        ("numerics/feastol", FEASIBILITY),
+        ("numerics/feastol", feasibility),
     ):
         model.setParam(name, value)
     x = [

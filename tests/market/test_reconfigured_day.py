@@ -261,6 +261,9 @@ def test_binaries_are_fixed_where_nothing_changes() -> None:
     assert (free.free(now) == graph.switchable).all()
     free.after(now, now)
     assert (free.free(now) == (graph.switchable & ~now)).all()  # what is open stays free
+    onward = free.copy()
+    onward.after(now, ~now)
+    assert (free.free(now) == (graph.switchable & ~now)).all()  # a copy goes on alone
     every = FreeBinaries(graph, 2, None, 0)
     every.after(now, now)
     assert (every.free(now) == graph.switchable).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pp_p2p.errors import NoSolution
+from pp_p2p.errors import NoSolution, TimeLimit
 from pp_p2p.solve import conic
 from pp_p2p.solve.compiled import CompiledProblem, compile_model, cost_unit
 from pp_p2p.solve.report import SolverConfig, relative_gap
 from pp_p2p.solve.run import CompiledSolver, run_solver
+from pp_p2p.solve.scip import Scip
 from pp_p2p.solve.vectors import ABSENT, Positions, Vectors
 
 INF = np.inf
@@ -219,3 +221,18 @@ def test_far_optimum_is_optimal() -> None:
     report = run_solver(m)
     assert report.status == "optimal"
     assert report.objective == pytest.approx((1 - 1e-6) / 2e-3, rel=1e-5)
+
+
+@pytest.mark.parametrize("quadratic", [False, True])
+def test_scip_begins_at_a_point_and_records_what_it_finds(quadratic: bool) -> None:
+    _solver_or_skip("scip")
+    problem = compile_model(_model(cone=True, whole=True, quadratic=quadratic))
+    found = Scip(SolverConfig(rel_gap=1e-7)).solve(problem)
+    assert found.history[-1][1:] == (found.bound, found.objective)
+    assert all(later[2] <= sooner[2] + 1e-9 for sooner, later in pairwise(found.history))
+    at_once = SolverConfig(rel_gap=1e-7, time_limit_s=1e-9)
+    with pytest.raises(TimeLimit):
+        Scip(at_once).solve(problem)
+    begun = Scip(at_once, feasibility=1e-6).solve(problem, found.x)
+    assert begun.objective == pytest.approx(found.objective, rel=1e-6)
+    assert begun.termination == "timelimit"
