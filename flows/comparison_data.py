@@ -30,6 +30,8 @@ LABELS: Final[Mapping[str, tuple[str, str]]] = {
     "emission_t_per_year": ("Emissions", "low"),
     "traded_mwh_per_year": ("Traded energy", ""),
     "gain_eur_per_year": ("Gain of trading", "high"),
+    "trade_cost_eur_per_year": ("Cost after trade", "low"),
+    "trade_loss_mwh_per_year": ("Losses with trade", "low"),
     "plan_gap": ("Gap of the plan", ""),
 }
 """Name of each number, and whether less or more of it is better."""

@@ -17,30 +17,8 @@ from flows.comparison_data import as_json, page_data
 from flows.key_figures import digits, money
 from flows.report_page import page, paragraph, section, table, text
 
-<<<<<<< HEAD
-LABELS: Final[Mapping[str, tuple[str, str]]] = {
-    "eac_eur_per_year": ("Annual cost", "low"),
-    "npc_eur": ("Net present cost", "low"),
-    "capex_eur": ("Investment", ""),
-    "eens_mwh_per_year": ("Energy not served", "low"),
-    "saidi_h_per_year": ("SAIDI", "low"),
-    "saifi_per_year": ("SAIFI", "low"),
-    "loss_mwh_per_year": ("Losses", "low"),
-    "vm_min_pu": ("Lowest voltage", "high"),
-    "vm_max_pu": ("Highest voltage", ""),
-    "line_loading_max_percent": ("Highest line loading", "low"),
-    "emission_t_per_year": ("Emissions", "low"),
-    "traded_mwh_per_year": ("Traded energy", ""),
-    "gain_eur_per_year": ("Gain of trading", "high"),
-    "trade_cost_eur_per_year": ("Cost after trade", "low"),
-    "trade_loss_mwh_per_year": ("Losses with trade", "low"),
-    "plan_gap": ("Gap of the plan", ""),
-}
-"""Name of each number, and whether less or more of it is better."""
-=======
 SCRIPTS: Final = ("comparison_svg.js", "comparison_pictures.js", "comparison.js")
 """One after the other: each uses what those before it define."""
->>>>>>> page
 
 STYLE: Final = """
 .controls { position: sticky; top: 0; z-index: 5; background: white; display: flex;
