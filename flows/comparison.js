@@ -148,6 +148,8 @@ function start() {
   on('percent', 'change', function (field) { state.percent = field.checked; table(); });
   on('differ', 'change', function (field) { state.differ = field.checked; table(); });
   on('costs-less', 'change', costs);
+  byId('money').parentNode.hidden = !data.items[0].worth;
+  on('money', 'change', details);
   if (data.network) {
     byId('map-colour').parentNode.hidden = data.stages.length === 1;
     on('map-colour', 'change', details);

@@ -184,9 +184,15 @@ def _items(compared: xr.Dataset, *, several: bool) -> list[dict[str, Any]]:
             "label": names.get(str(item), str(item).replace("_", " ").capitalize()),
             "total": _list(worth.sel(item=item).sum("year").to_numpy()),
             "by_year": _list(cash.sel(item=item).to_numpy()),
+            "worth": _list(_to_six_digits(worth.sel(item=item).to_numpy())) if several else None,
         }
         for item in worth["item"].to_numpy()
     ]
+
+
+def _to_six_digits(values: Any) -> Any:
+    """Round to whole EUR where that keeps six digits: half of what stands in the page."""
+    return np.where(np.abs(values) >= 1e5, np.round(values), values)
 
 
 def _participants(compared: xr.Dataset) -> list[dict[str, Any]]:

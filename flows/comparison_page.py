@@ -216,8 +216,8 @@ def _two(*, map_there: bool) -> str:
             "has the same in words.", legend=False,
         ) if map_there else ""  # fmt: skip
         years = _picture(
-            f"{of}-years", "Cash flow by year", f"What {name} costs in each year, as stacked bars.",
-            legend=False,
+            f"{of}-years", "Cost and its parts by year",
+            f"What {name} costs in each year, as stacked bars.", legend=False,
         )  # fmt: skip
         columns.append(f'<div id="{of}"><h3 id="{of}-name"></h3>{maps}{years}</div>')
     legends = ('<div id="map-legend"></div>' if map_there else "") + '<div id="years-legend"></div>'
@@ -243,7 +243,9 @@ CONTROLS: Final = """<form class="controls" aria-label="What is shown" onsubmit=
 <span id="count" role="status" aria-live="polite"></span>
 </form>"""
 CHOOSE_CASE: Final = """<p class="choose">
-<label>Case beside the base <select id="detail"></select></label>{colour}</p>"""
+<label>Case beside the base <select id="detail"></select></label>{colour}
+<label>Money of each year <select id="money"><option value="cash">as it is paid</option>
+<option value="worth">its present value</option></select></label></p>"""
 CHOOSE_COLOUR: Final = """
 <label>Colours of the map <select id="map-colour"><option value="years">years of purchase</option>
 <option value="owner">owner</option></select></label>"""

@@ -80,12 +80,14 @@ function details() {
   built(both);
 }
 function yearsOf(k, ends) {
+  var worth = byId('money').value === 'worth' && data.items[0].worth;
+  var of = function (item) { return worth ? item.worth[k] : item.by_year[k]; };
   var there = data.years.map(function (_, n) { return n; }).filter(function (n) {
-    return data.items.some(function (item) { return known(item.by_year[k][n]); }); });
+    return data.items.some(function (item) { return known(of(item)[n]); }); });
   there.forEach(function (n) {
     var up = 0, down = 0;
     data.items.forEach(function (item) {
-      var v = item.by_year[k][n] || 0;
+      var v = of(item)[n] || 0;
       if (v > 0) { up += v; } else { down += v; }
     });
     ends.push(up, down);
@@ -94,7 +96,7 @@ function yearsOf(k, ends) {
     return data.several[k] ? String(data.years[n] + data.first_year[k] - 1) : 'a year'; }),
   parts: data.items.map(function (item, n) {
     return {name: item.label, colour: COLOURS[n % COLOURS.length],
-      values: there.map(function (y) { return item.by_year[k][y]; })};
+      values: there.map(function (y) { return of(item)[y]; })};
   })};
 }
 function ownerColour(name) { return COLOURS[data.owners.indexOf(name) % COLOURS.length]; }

@@ -203,6 +203,8 @@ function savePicture(id, title, entries) {  // with its title and legend, which 
   var drawn = byId(id).querySelector('svg'), image = new Image(), sharper = 2;
   if (!drawn) { return; }
   var size = drawn.viewBox.baseVal, x = 10, y = 44, marks = '';
+  var inner = Array.from(drawn.childNodes, function (one) {  // innerHTML would not be XML
+    return new XMLSerializer().serializeToString(one); }).join('');
   entries.forEach(function (one) {
     var wide = 30 + one.name.length * 7;
     if (x + wide > size.width && x > 10) { x = 10; y += 20; }
@@ -213,7 +215,7 @@ function savePicture(id, title, entries) {  // with its title and legend, which 
   });
   var above = y + 12, whole = svg(size.width, size.height + above,
     text(10, 20, title, {'font-weight': 600, 'font-size': 14}) + marks
-    + tag('g', {transform: 'translate(0,' + above + ')'}, drawn.innerHTML));
+    + tag('g', {transform: 'translate(0,' + above + ')'}, inner));
   image.onload = function () {
     var sheet = document.createElement('canvas');
     sheet.width = size.width * sharper;

@@ -187,7 +187,7 @@ def test_the_page_holds_the_numbers_and_loads_nothing(study: xr.DataTree) -> Non
     assert not re.search(r'(src|href)="(https?:)?//', page)
     cost = next(m for m in content["metrics"] if m["key"] == "eac_eur_per_year")
     np.testing.assert_allclose(cost["values"], compared["eac_eur_per_year"], rtol=1e-6)
-    for control in ("filter", "base", "stage", "percent", "differ", "costs-less", "detail",
+    for control in ("filter", "base", "stage", "percent", "differ", "costs-less", "detail", "money",
                     "pareto-x", "pareto-y"):  # fmt: skip
         found = re.search(rf"<label[^>]*>[^<]*<(input|select)[^>]* id=\"{control}\"", page)
         assert found is not None, control
@@ -258,7 +258,15 @@ ACT = """<script>addEventListener('load', function () {
       function (e) { return !(e.labels && e.labels.length) && !e.getAttribute('aria-label')
         && !e.textContent.trim(); });
     said.push(unnamed.length + ' unnamed');
-    document.title = said.join('|');
+    var saved = [];
+    HTMLAnchorElement.prototype.click = function () { saved.push(this.download); };
+    of('button[data-save=costs]')[0].click();
+    of('button[data-save=second-map]')[0].click();
+    document.getElementById('csv').click();
+    setTimeout(function () {
+      said.push(saved.sort().join());
+      document.title = said.join('|');
+    }, 1500);
   }, 600);
 });</script></body>"""
 
@@ -288,7 +296,7 @@ def test_a_hundred_cases_are_filtered_sorted_and_compared(
     assert title[1].split("|") == [
         "drawn before load: 1", "100", "0 empty", "light", "10", "10", "case 13",
         "1 same as the base", "focus kept", "ascending", "case 23", "9 of 100 cases are shown",
-        "%", "0 unnamed",
+        "%", "0 unnamed", "comparison.csv,costs.png,second-map.png",
     ]  # fmt: skip
 
 
