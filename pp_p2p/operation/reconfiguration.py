@@ -6,10 +6,10 @@
           sum_t d(u_{t-1}, u_t) <= N,  of each switch <= n,  dwell times                        (4)
 
 with d the number of switches that differ and u_0 the net as it stands. Where all injections are
-given, (1)-(4) is solved on exact AC losses by `topology_day`, as long as its answer keeps the
-limits of external grids; where storage, flexible loads, free
-generators or soft open points choose theirs too, by `joint_reconfiguration` on the formulation that
-is asked for. Every step of the result is replayed in pandapower.
+given, (1)-(4) is solved on exact AC losses by `topology_day`; where that breaks a limit of an
+external grid, or where storage, flexible loads, free generators or soft open points choose their
+injections too, by `joint_reconfiguration` on the formulation that is asked for. Every step of the
+result is replayed in pandapower.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ from pp_p2p.operation.reconfiguration_result import (
 )
 from pp_p2p.operation.reconfiguration_rules import bad_options, no_configuration
 from pp_p2p.operation.start_configurations import filtered_candidates
-from pp_p2p.operation.switching_replay import SOURCE_SLACK
 from pp_p2p.operation.topology_day import Day, DayResult
 from pp_p2p.operation.topology_sequence import SwitchingLimits
 from pp_p2p.results import input_hash, label
@@ -163,18 +162,12 @@ def reconfigure(
     if formulation == "branch_flow" and price is not None and _is_given(portfolio):
         outcome = _with_given_injections(graph, line, portfolio, options, price, may_change, solver)
         replayed = replay(net, graph, outcome.closed, outcome.load, line)
-    if outcome is None or not _sources_hold(graph, replayed):
+    if outcome is None or not replayed.sources_hold(graph):
         outcome = _jointly(net, graph, given, line, options, may_change, solver)
         replayed = replay(net, graph, outcome.closed, outcome.load, line)
     ds = label_result(graph, line, outcome.closed, replayed).merge(outcome.devices)
     attrs = _attributes(net, given, graph, facts, outcome, replayed, options, seed, solver)
     return label(ds, attrs)
-
-
-def _sources_hold(graph: SwitchGraph, replayed: Replay) -> bool:
-    """Tell whether external grids stay within their limits, of which the search knows nothing."""
-    p, q = (power / graph.s_base_mva for power in (replayed.p_source, replayed.q_source))
-    return not (graph.root_limits.excess(p, q) > SOURCE_SLACK).any()
 
 
 def _with_given_injections(

@@ -16,7 +16,13 @@ from pp_p2p.network.switching import SwitchGraph
 from pp_p2p.network.timeline import Timeline
 from pp_p2p.network.tree_flow import solve_tree
 from pp_p2p.operation.powerflow import LOSS_FLOOR_MW
-from pp_p2p.operation.switching_replay import Operation, State, SwitchingBench, switching_order
+from pp_p2p.operation.switching_replay import (
+    SOURCE_SLACK,
+    Operation,
+    State,
+    SwitchingBench,
+    switching_order,
+)
 
 SWITCHABLE = "switchable"
 OPERATION = "operation"
@@ -67,6 +73,11 @@ class Replay:
     n_operations: Array
     line_index: Array
     trafo_index: Array
+
+    def sources_hold(self, graph: SwitchGraph) -> bool:
+        """Tell whether external grids stay within their limits; diverged steps do not count."""
+        p, q = (power / graph.s_base_mva for power in (self.p_source, self.q_source))
+        return not bool((graph.root_limits.excess(p, q) > SOURCE_SLACK).any())
 
     def vm_error(self, vm: Array) -> float:
         """Return the largest difference to the voltages (node, step) of the model, p.u."""
