@@ -20,6 +20,7 @@ def feeder_market(
     stands closed may carry at most that many times its current under the published loads.
     """
     rng = np.random.default_rng(seed)
+    net.ext_grid["min_p_mw"] = np.nan  # case33bw may not feed back into the grid
     net.bus["min_vm_pu"], net.bus["max_vm_pu"] = 0.85, 1.1
     if head_limit is not None:
         _limit_heads(net, head_limit)

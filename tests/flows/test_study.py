@@ -376,9 +376,14 @@ def case33():
 def test_limits_of_the_external_grid_are_replaced(tmp_path):
     from flows.study_net import build_net
 
-    limits = 'source = "case33bw"\nmax_import_mw = 5.0\nmax_export_mw = 1.5'
-    for change, expected in (((), [0.0, 10.0]), (('source = "case33bw"', limits), [-1.5, 5.0])):
-        net = build_net(load_study(written(tmp_path, change) if change else written(tmp_path)))
+    bare = 'source = "case33bw"'
+    limits = f"{bare}\nmax_import_mw = 5.0\nmax_export_mw = 1.5"
+    for source, expected in ((bare, [0.0, 10.0]), (limits, [-1.5, 5.0])):
+        net = build_net(
+            load_study(
+                written(tmp_path, ('source = "net.json"', source), ("line = 4", "line = 32"))
+            )
+        )
         assert net.ext_grid[["min_p_mw", "max_p_mw"]].to_numpy().tolist() == [expected]
 
 
