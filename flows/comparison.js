@@ -177,7 +177,10 @@ function start() {
   document.addEventListener('click', function (e) {
     var mark = e.target.closest('svg [data-case]'), save = e.target.closest('button[data-save]');
     if (mark) { chooseDetail(+mark.getAttribute('data-case')); }
-    if (save) { savePicture(save.dataset.save, save.dataset.title, LEGENDS[save.dataset.save] || []); }
+    if (save) {
+      var id = save.dataset.save, whose = byId(id.split('-')[0] + '-name');
+      savePicture(id, save.dataset.title + (whose ? ': ' + whose.textContent : ''), LEGENDS[id] || []);
+    }
   });
   watchPointer();
   var width = innerWidth;
