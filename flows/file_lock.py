@@ -6,9 +6,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pp_p2p.errors import Finding, InvalidInput
+
+LOCK: Final = "lock"
+"""File in a study's store that the run which works there holds."""
 
 
 @contextmanager
@@ -29,7 +32,7 @@ def only_run(folder: Path) -> Iterator[None]:
     InvalidInput
         Another run has it.
     """
-    path = folder / ".tasks" / "lock"
+    path = folder / ".tasks" / LOCK
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
         try:

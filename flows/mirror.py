@@ -21,7 +21,8 @@ from typing import Any, Final
 from pp_p2p.errors import Finding, InvalidInput
 from pp_p2p.storage import below, cache_folder, download, filesystem
 
-RUNNING: Final = ".tasks/running.json"
+RUNNING_NAME: Final = "running.json"
+RUNNING: Final = f".tasks/{RUNNING_NAME}"
 """Says who works in the folder; object stores have no locks."""
 
 RENEWED_EVERY_S: Final = 30.0
@@ -82,8 +83,10 @@ class Mirror:
     def clear(self) -> None:
         """Forget what is kept there."""
         with self._named_errors():
-            if self._system.exists(f"{self._root}/.tasks"):
-                self._system.rm(f"{self._root}/.tasks", recursive=True)
+            found = self._system.exists(f"{self._root}/.tasks")
+            for name in self._system.ls(f"{self._root}/.tasks", detail=False) if found else ():
+                if not str(name).endswith(RUNNING):
+                    self._system.rm(name, recursive=True)
             self._system.invalidate_cache()
 
     @contextmanager
@@ -166,6 +169,8 @@ def mirror_of(url: str) -> Mirror | None:
 
 
 def _lives(process: int) -> bool:
+    if os.name == "nt":  # nothing to ask with that would not end it
+        return True
     try:
         os.kill(process, 0)
     except OSError:

@@ -2,7 +2,7 @@
 
 Prefect starts such a server itself, but only when the first flow runs, and it loads all of the
 server's code in the flow's process to do so. Here a process of its own loads it from the moment a
-study is asked for, while the study is read. Run as a script, this file is that process.
+study is asked for, while the study is read.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
+
+from flows.child_process import end_with_parent
 
 SETTINGS: Final = {
     "DO_NOT_TRACK": "1",
@@ -34,10 +36,13 @@ _OF_THE_PROCESS: Final = {
 }
 """What Prefect sets for a server of this kind."""
 
+_CODE: Final = (
+    "import sys; parent, *sys.path = sys.argv[1:]\n"
+    "from flows.prefect_server import serve; serve(int(parent))"
+)
+
 START_LIMIT_S: Final = 180.0
 """A server that does not answer by then has failed; a first start makes its database."""
-
-PARENT_LOOKED_AFTER_S: Final = 0.5
 
 
 class Server:
@@ -61,7 +66,7 @@ class Server:
         self._said = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._heard = threading.Event()
         self._process = subprocess.Popen(
-            [sys.executable, "-P", __file__],
+            [sys.executable, "-P", "-c", _CODE, str(os.getpid()), *sys.path],
             env={**os.environ, **_OF_THE_PROCESS},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._said, text=True,
         )  # fmt: skip
@@ -155,11 +160,10 @@ def _known_to_prefect() -> str:
     return str(PREFECT_API_URL.value() or "")
 
 
-def _serve() -> None:
+def serve(parent: int) -> None:
     """Be the server, or say which one is given."""
-    gc.disable()  # a fifth of the time that loading takes
-    parent = os.getppid()
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    gc.disable()  # a third of the time that loading takes
+    end_with_parent(parent)
     url = _known_to_prefect()
     if url:
         print("given", url, flush=True)
@@ -179,14 +183,3 @@ def _serve() -> None:
 
     made = "prefect.server.api.server:create_app"
     Telling(uvicorn.Config(made, factory=True, log_level="error", lifespan="on")).run([bound])
-
-
-def _end_with(parent: int) -> None:
-    """End this process soon after its parent, however that ended."""
-    while os.getppid() == parent:
-        time.sleep(PARENT_LOOKED_AFTER_S)
-    os._exit(1)
-
-
-if __name__ == "__main__":
-    _serve()

@@ -166,22 +166,32 @@ def run_study(
         )  # fmt: skip
 
         def finish(told: list[Any]) -> StudyResult:
-            results = [
-                answer if isinstance(answer, CaseResult) else one.outcome(study, answer)
-                for study, answer in zip(chosen, told, strict=True)
-            ]
-            if not cases[0].case and results[0].error is not None:
-                raise results[0].error
-            store.share(_write_manifest(folder, cases, results))
-            page, compared = None, None
-            entries = read_manifest(folder)["cases"]
-            if cases[0].case and any(entry["state"] == "done" for entry in entries):
-                page, compared = _compare(folder, call, around, mirror)
-                store.share(page)
-            return StudyResult(tuple(results), folder, page, one.url, compared)
+            return _finished(one, cases, _outcomes(one, chosen, told), mirror)
 
         meanwhile = () if one.is_kept(chosen[0]) else team.prepare(len(chosen))
         return each(one.run, chosen, team.count, finish, meanwhile)
+
+
+def _outcomes(one: CaseRunner, chosen: Sequence[Study], told: Sequence[Any]) -> list[CaseResult]:
+    return [
+        answer if isinstance(answer, CaseResult) else one.outcome(study, answer)
+        for study, answer in zip(chosen, told, strict=True)
+    ]
+
+
+def _finished(
+    one: CaseRunner, cases: Sequence[Study], results: list[CaseResult], mirror: Mirror | None
+) -> StudyResult:
+    """Note what became of the cases, and compare them where there are several."""
+    if not cases[0].case and results[0].error is not None:
+        raise results[0].error
+    one.store.share(_write_manifest(one.folder, cases, results))
+    page, compared = None, None
+    entries = read_manifest(one.folder)["cases"]
+    if cases[0].case and any(entry["state"] == "done" for entry in entries):
+        page, compared = _compare(one.folder, one.call, one.watch, mirror)
+        one.store.share(page)
+    return StudyResult(tuple(results), one.folder, page, one.url, compared)
 
 
 def _place(study: Study, output: str | os.PathLike[str] | None) -> tuple[Path, Mirror | None]:

@@ -18,8 +18,8 @@ from typing import Any, Final
 
 import xarray as xr
 
-from flows.file_lock import locked
-from flows.mirror import Mirror
+from flows.file_lock import LOCK, locked
+from flows.mirror import RUNNING_NAME, Mirror
 from pp_p2p.errors import Finding, InvalidInput
 from pp_p2p.results import from_netcdf, to_netcdf, whole_file
 
@@ -137,8 +137,12 @@ class TaskStore:
             self._mirror.sweep()
 
     def clear(self) -> None:
-        """Forget everything."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Forget everything but who works here."""
+        for path in self.folder.glob("*"):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name not in (LOCK, RUNNING_NAME):
+                path.unlink()
         if self._mirror is not None:
             self._mirror.clear()
 

@@ -6,12 +6,12 @@ import importlib
 import multiprocessing
 import os
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, Protocol
 
+from flows.child_process import end_with_parent
 from flows.study_scenarios import Running
 from flows.work import Work, do_work, sendable
 from pp_p2p.errors import StepFailed
@@ -177,7 +177,7 @@ def _context() -> Any:
 
 def _serve(pipe: Any) -> None:
     """Do what comes through `pipe` until it is closed."""
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    end_with_parent()
     for name in LOADED:
         importlib.import_module(name)
     while True:
@@ -190,13 +190,3 @@ def _serve(pipe: Any) -> None:
         except Exception as error:
             answer = sendable(error)
         pipe.send(answer)
-
-
-def _end_with(parent: int) -> None:
-    """End this process soon after its parent, however that ended."""
-    while os.getppid() == parent:
-        time.sleep(PARENT_LOOKED_AFTER_S)
-    os._exit(1)
-
-
-PARENT_LOOKED_AFTER_S: Final = 0.5
