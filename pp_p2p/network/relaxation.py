@@ -22,6 +22,7 @@ NEGATIVE_PRICE: Final = "negative price: what is lost is paid for"
 UNPRICED: Final = "the objective does not price losses"
 REVERSE_FLOW: Final = "an upper voltage limit binds under reverse flow"
 CURRENT_LIMIT: Final = "a current limit binds under reverse flow"
+SOURCE_LIMIT: Final = "an external grid takes no more: what is too much is lost"
 NO_LOAD_FLOW: Final = "the AC power flow finds no solution at these set points"
 UNKNOWN: Final = "none of the known reasons applies"
 
@@ -111,6 +112,8 @@ def relaxation_reasons(
         found.append(REVERSE_FLOW)
     if (inexact & _behind_a_full_branch(grid, flows)).any():
         found.append(CURRENT_LIMIT)
+    if (steps & _takes_no_more(grid, flows)).any():
+        found.append(SOURCE_LIMIT)
     if diverged:
         found.append(NO_LOAD_FLOW)
     return tuple(found) or (UNKNOWN,)
@@ -131,6 +134,15 @@ def _reverse_flow_at_a_limit(grid: GridData, flows: FlowSolution) -> Array:
         members = root == source
         in_tree[:, members] = (full[:, members].max(axis=1) >= 1.0 - BINDS)[:, None]
     return np.asarray(in_tree[:, tree.child])
+
+
+def _takes_no_more(grid: GridData, flows: FlowSolution) -> Array:
+    """Return (step,): whether an external grid is at its least active or reactive power."""
+    limits, size = grid.source_limits, max(1.0, float(np.abs(flows.p).max(initial=0.0)))
+    at_least = (flows.p_source <= limits.p_min + BINDS * size) | (
+        flows.q_source <= limits.q_min + BINDS * size
+    )
+    return np.asarray(at_least.any(axis=1))
 
 
 def _behind_a_full_branch(grid: GridData, flows: FlowSolution) -> Array:

@@ -41,7 +41,7 @@ def dispatch(
     Parameters
     ----------
     net : pandapowerNet
-        Is not changed.
+        Is not changed. Limits are pandapower's own, those of external grids included.
     profiles : Dataset, optional
         Dim ``time``, or ``day`` and ``hour``; without it, one hour of the net's own values.
     objective : {"loss", "cost", "voltage"}

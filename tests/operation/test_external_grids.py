@@ -87,6 +87,14 @@ def test_message_names_an_external_grid_that_may_not_take_back(feeder: Any) -> N
         p2p.dispatch(feeder, formulation="lindistflow")
 
 
+def test_losses_that_keep_a_limit_are_named(feeder: Any) -> None:
+    """The cone relaxation may lose what the external grid does not take; it says so."""
+    pp.create_sgen(feeder, 2, p_mw=4.05)
+    feeder.ext_grid["min_p_mw"] = 0.0
+    with pytest.warns(p2p.InexactRelaxation, match="an external grid takes no more"):
+        p2p.dispatch(feeder)
+
+
 def test_limits_that_cross_are_refused(feeder: Any) -> None:
     feeder.ext_grid["min_p_mw"], feeder.ext_grid["max_p_mw"] = 2.0, 1.0
     feeder.ext_grid["min_q_mvar"], feeder.ext_grid["max_q_mvar"] = 0.0, -1.0
