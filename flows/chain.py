@@ -15,6 +15,7 @@ from flows.plan_years import plan_years
 from flows.profiles import read_profiles
 from flows.study import Study
 from flows.study_net import build_net
+from pp_p2p.names import OPERATOR
 from pp_p2p.version import __version__
 
 RESULT_NAME = "result.nc"
@@ -107,6 +108,8 @@ def joint_stage(study: Study, inputs: Inputs, days: xr.Dataset) -> xr.Dataset:
             days,
             powers=c.bargaining_power,
             operator_power=c.operator_power,
+            budget_eur=_by_account(net, c.budget_eur),
+            max_sites=_by_account(net, c.max_sites),
             network_fee_eur_per_mwh=study.trade.network_fee_eur_per_mwh,
             interest_rate_percent=p.interest_rate_percent,
             value_of_lost_load_eur_per_mwh=p.value_of_lost_load_eur_per_mwh,
@@ -121,6 +124,12 @@ def joint_stage(study: Study, inputs: Inputs, days: xr.Dataset) -> xr.Dataset:
             seed=study.study.seed,
             executor=subproblems.executor(),
         )
+
+
+def _by_account(net: Any, limits: Mapping[str, float]) -> dict[int, float]:
+    """Return limits by row of ``net.participant``, -1 for the operator."""
+    rows = {str(name): int(row) for row, name in net.participant["name"].items()}
+    return {rows.get(name, OPERATOR): float(limit) for name, limit in limits.items()}
 
 
 def collect(study: Study, inputs: Inputs, groups: Mapping[str, xr.Dataset]) -> xr.DataTree:

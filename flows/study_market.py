@@ -25,7 +25,8 @@ class Collaboration(Section):
     """``[collaboration]``: participants and operator invest together and share what that saves.
 
     Limits of reliability, prices and interest rate are those of ``[planning]``, the fee that of
-    ``[trade]``. The budget of ``[planning]`` does not bind here: each decides for itself.
+    ``[trade]``. The budget of ``[planning]`` does not bind here: each decides for itself, within
+    the limits of its own.
     """
 
     bargaining_power: Literal["equal", "net_volume", "energy_map", "marginal", "given"] = Field(
@@ -33,6 +34,14 @@ class Collaboration(Section):
     )
     operator_power: NonNegative = Field(
         default=1.0, description="the operator's power, times the mean of the participants'"
+    )
+    budget_eur: dict[str, NonNegative] = Field(
+        default_factory=dict,
+        description='most that a participant, by name, or "operator" may invest; others: no limit',
+    )
+    max_sites: dict[str, Count] = Field(
+        default_factory=dict,
+        description='most candidates of which a participant, or "operator", may build something',
     )
     starts: Annotated[tuple[Start, ...], Field(strict=False, min_length=1)] = Field(
         default=("stand_alone", "relaxed", "fee_free", "over_sized"),

@@ -148,6 +148,12 @@ def _collaboration(raw: Raw) -> Iterator[Violation]:
     for key in ("renewable_share_percent", "emission_price_eur_per_t"):
         if is_number(planning.get(key)) and planning[key] > 0:
             yield ("planning", key), "is not known to [collaboration]", mend
+    names = ["operator", *names_in(raw, "participant")]
+    for key in ("budget_eur", "max_sites"):
+        for name in table(table(raw, "collaboration"), key):
+            if name not in names:
+                rule, which = "is no participant", f"use one of {', '.join(names)}"
+                yield ("collaboration", key, name), rule, f"{closest(name, names)}{which}"
     if not tables(raw, "candidate"):
         rule = "has nothing to decide: there is no candidate"
         yield ("collaboration",), rule, "add [[candidate]], or remove [collaboration]"

@@ -254,6 +254,11 @@ MISTAKES = {
         "[collaboration]\n\n[planning]\nmax_sites = 2\n",
         "planning.max_sites: is a limit that [collaboration] does not know",
     ),
+    "budget of nobody": (
+        "[planning]\n",
+        "[collaboration]\nbudget_eur = { operater = 1e6 }\n\n[planning]\n",
+        "collaboration.budget_eur.operater: is no participant; did you mean 'operator'",
+    ),
     "no profiles file": ('file = "profiles.csv"', 'file = "my.csv"', "built in: simbench2016"),
     "no network file": (
         'source = "net.json"',
