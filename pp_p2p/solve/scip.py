@@ -68,7 +68,8 @@ def _recorded(model: Any) -> list[tuple[float, float, float]]:
     history: list[tuple[float, float, float]] = []
 
     def note(model: Any, _: Any) -> None:
-        row = model.getSolvingTime(), model.getDualbound(), model.getPrimalbound()
+        found = model.getSolObjVal(model.getBestSol())  # SCIP's primal bound follows the event
+        row = model.getSolvingTime(), model.getDualbound(), found
         history.append(tuple(float(value) for value in row))  # type: ignore[arg-type]
 
     model.attachEventHandlerCallback(note, [SCIP_EVENTTYPE.BESTSOLFOUND])

@@ -230,6 +230,7 @@ def test_scip_begins_at_a_point_and_records_what_it_finds(quadratic: bool) -> No
     found = Scip(SolverConfig(rel_gap=1e-7)).solve(problem)
     assert found.history[-1][1:] == (found.bound, found.objective)
     assert all(later[2] <= sooner[2] + 1e-9 for sooner, later in pairwise(found.history))
+    assert found.history[-2][2] == pytest.approx(found.objective, rel=1e-6)  # when it was found
     at_once = SolverConfig(rel_gap=1e-7, time_limit_s=1e-9)
     with pytest.raises(TimeLimit):
         Scip(at_once).solve(problem)
