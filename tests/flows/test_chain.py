@@ -1,7 +1,8 @@
-"""Days of trade become one dataset, and its attributes the worst of them."""
+"""Days of trade become one dataset, attributes the worst of them; a study and its file."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import xarray as xr
 from flows.chain import Inputs, choose_days
 from flows.study import load_study, study_template
 from flows.trading import join_days
+from planning.case_indicators import study_indicators
+from pp_p2p import from_netcdf, to_netcdf
 from pp_p2p.errors import InvalidInput
 
 DAYS = xr.Dataset(coords={"day": [3, 5, 9], "weight": ("day", [200.0, 100.0, 66.0])})
@@ -108,3 +111,14 @@ def test_records_of_different_length_are_kept_whole() -> None:
     assert joined["trade_agreed"].to_numpy().tolist() == [1, 1, 1]
     assert "bound_eur_per_year" not in joined.attrs  # what no day has is not made up
     assert "ac_loss_error_percent" not in joined.attrs
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_study_comes_back_from_its_file_as_it_went_in(
+    study_tree: Callable[..., xr.DataTree], tmp_path: Path, together: bool
+) -> None:
+    tree = study_tree(together=together)
+    tree["indicators"] = xr.DataTree(study_indicators(tree))
+    back = from_netcdf(to_netcdf(tree, tmp_path / "result.nc"))
+    assert isinstance(back, xr.DataTree)
+    xr.testing.assert_identical(back, tree)

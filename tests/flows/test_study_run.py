@@ -16,7 +16,7 @@ import xarray as xr
 
 import flows
 from flows.study import study_template
-from pp_p2p import from_netcdf
+from pp_p2p import from_netcdf, to_netcdf
 from pp_p2p.errors import InvalidInput
 
 ROOT = Path(__file__).parents[2]
@@ -88,6 +88,9 @@ def test_plain_engine_writes_a_whole_study(write_study: Callable[..., Path]) -> 
     tree = from_netcdf(result.result)
     assert isinstance(tree, xr.DataTree)
     assert set(tree.children) == {"network", "days", "plan", "joint", "trade", "indicators"}
+    copy = from_netcdf(to_netcdf(tree, study.parent / "copy.nc"))
+    assert isinstance(copy, xr.DataTree)
+    xr.testing.assert_identical(copy, tree)
     plan, joint, trade, days = (tree[g].to_dataset() for g in ("plan", "joint", "trade", "days"))
     assert float(days["weight"].sum()) == 366.0
     for ds in (plan, joint, trade):
