@@ -27,7 +27,8 @@ def write_back(net: Any, ds: xr.Dataset, *, step: int = 0) -> dict[int, tuple[st
     A plan is built: static generators (with their cost), storage, normally open ties and soft open
     points appear, owned by the candidate's owner, lines get their new type, switches their remote
     control, and the candidates that were built leave service. A trading day fills
-    ``net.res_participant``. Of a dispatch the set points of static generators, storage and soft
+    ``net.res_participant``; where the network was reconfigured, the switches of one step are set,
+    too. Of a dispatch the set points of static generators, storage and soft
     open points at one step are written; with the loads of that step in the tables (they keep what
     they say), `runpp` finds the same state. Of a reconfiguration the switches of one step are set,
     or ``in_service`` of lines without a switch.
@@ -40,13 +41,13 @@ def write_back(net: Any, ds: xr.Dataset, *, step: int = 0) -> dict[int, tuple[st
         Result of `planning.plan_network`, `planning.plan_together`, `planning.plan_at`,
         `trade_day`, `dispatch` or `reconfigure`.
     step : int
-        Which step of a dispatch or a reconfiguration, counted from 0 over all days.
+        Which step of a dispatch or of a reconfigured network, counted from 0 over all days.
 
     Returns
     -------
     dict
-        For a plan: candidate -> (table, row) of what was built. For a reconfiguration: position in
-        ``ds.switchable`` -> (table, row) of what changed.
+        For a plan: candidate -> (table, row) of what was built. For a reconfigured network:
+        position in ``ds.switchable`` -> (table, row) of what changed.
 
     Raises
     ------
@@ -240,7 +241,7 @@ def _build_tie(net: Any, line: int) -> int:
     return line
 
 
-def _write_trade(net: Any, ds: xr.Dataset) -> dict[int, tuple[str, int]]:
+def _write_trade(net: Any, ds: xr.Dataset, step: int) -> dict[int, tuple[str, int]]:
     columns = ("payment_eur", "cost_alone_eur", "cost_eur", "saving_eur", "fee_eur")
     known = frame(net, "participant").index
     labels = ds[PARTICIPANT].to_numpy()
@@ -253,9 +254,10 @@ def _write_trade(net: Any, ds: xr.Dataset) -> dict[int, tuple[str, int]]:
                 mend="write the result back into the net it was made from",
             )
         )
+    changed = _write_configuration(net, ds, step) if "closed" in ds else {}
     values = {name: ds[name].to_numpy() for name in columns}
     net["res_participant"] = pd.DataFrame(values, index=pd.Index(labels, name=None))
-    return {}
+    return changed
 
 
 NOTHING = 1e-6
@@ -339,9 +341,9 @@ _WRITERS: dict[str, Callable[[Any, xr.Dataset], dict[int, tuple[str, int]]]] = {
     "plan_horizon": _write_plan,
     "plan_network": _write_plan,
     "plan_together": _write_plan,
-    "trade_day": _write_trade,
 }
 _WRITERS_OF_A_STEP: dict[str, Callable[[Any, xr.Dataset, int], dict[int, tuple[str, int]]]] = {
     "dispatch": _write_dispatch,
     "reconfigure": _write_configuration,
+    "trade_day": _write_trade,
 }

@@ -102,7 +102,7 @@ def require_mechanism(mechanism: object) -> None:
             Finding(
                 table="mechanism",
                 rule=f"is {said}",
-                mend="pass pp_p2p.NashBargaining(...) or pp_p2p.CombinedOffer(...)",
+                mend="pass pp_p2p.NashBargaining(...), CombinedOffer(...) or Stackelberg(...)",
             )
         )
 

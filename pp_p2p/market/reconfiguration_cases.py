@@ -15,7 +15,7 @@ import xarray as xr
 from pp_p2p.errors import NoSolution
 from pp_p2p.market.bargaining import NashBargaining, require_mechanism
 from pp_p2p.market.day_result import label_operation, label_prices
-from pp_p2p.market.reconfiguration_options import Reconfiguration
+from pp_p2p.market.reconfiguration_options import Reconfiguration, require_reconfiguration
 from pp_p2p.market.reconfigured_market import Ended, ReconfiguredMarket
 from pp_p2p.network.tightening import PLAIN, Tightening
 from pp_p2p.results import label
@@ -43,7 +43,8 @@ def reconfiguration_cases(
     profiles : Dataset
         One day, prices known.
     reconfigure : Reconfiguration, optional
-        Of the hourly case; the static one keeps its first configuration.
+        Of the hourly case; the static one keeps its first configuration. By default operations
+        cost nothing and are not limited.
     mechanism, formulation, tightening, solver
         As for `trade_day`.
 
@@ -68,7 +69,7 @@ def reconfiguration_cases(
     """
     mechanism = NashBargaining() if mechanism is None else mechanism
     require_mechanism(mechanism)
-    hourly = Reconfiguration() if reconfigure is None else reconfigure
+    hourly = require_reconfiguration(reconfigure) or Reconfiguration()
     variants = {
         "fixed": dataclasses.replace(hourly, max_operations=0),
         "static": dataclasses.replace(hourly, change_every="day"),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import numpy as np
 
 from pp_p2p.algorithms.two_block import Message
-from pp_p2p.errors import Finding, raise_if_any
+from pp_p2p.errors import Finding, InvalidInput, raise_if_any
 from pp_p2p.network.branches import Array
 from pp_p2p.network.switch_tables import Switchable
 from pp_p2p.network.timeline import Timeline
@@ -100,6 +100,8 @@ class Reconfiguration:
                 ("neighbourhood", "a whole number of at least 0",
                  self.neighbourhood is not None and _is_count(self.neighbourhood, 0)),
                 ("change_every", "'step' or 'day'", self.change_every in CHANGES),
+                ("switchable", "{'line': [...], 'switch': [...]}",
+                 self.switchable is None or isinstance(self.switchable, Mapping)),
                 ("time_limit_s", "a number above 0", _is_number(self.time_limit_s, positive=True)),
                 ("joint_time_limit_s", "a number above 0",
                  _is_number(self.joint_time_limit_s, positive=True)),
@@ -126,6 +128,14 @@ class Reconfiguration:
         return {
             f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in skipped
         }
+
+
+def require_reconfiguration(given: object) -> Reconfiguration | None:
+    """Return what the operator may switch, None where it may not."""
+    if given is None or isinstance(given, Reconfiguration):
+        return given
+    rule, mend = f"is {given!r}", "pass None or pp_p2p.Reconfiguration(...)"
+    raise InvalidInput(Finding(table="trade_day", column="reconfigure", rule=rule, mend=mend))
 
 
 _COUNT: Final = "a whole number of at least 0, or None for no limit"

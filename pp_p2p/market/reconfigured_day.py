@@ -86,7 +86,8 @@ def trade_reconfigured(
     ds = _labelled(market, chosen, day).merge(prices)
     ds = ds.merge(label_money(data, day, alone.cost, money)).merge(label_pairs(data, day, money))
     ds = ds.merge(label_rounds(joined.outcome))
-    ds = ds.merge(label_proof(chosen.proof, data.grid, data.portfolio, data.line))
+    proof = label_proof(chosen.proof, data.grid, data.portfolio, data.line)
+    ds = ds.merge(proof, join="outer")  # lines out of service have a row, but no cone
     options = {
         "mechanism": dataclasses.asdict(mechanism),
         "formulation": formulation,

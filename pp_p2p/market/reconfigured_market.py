@@ -29,6 +29,7 @@ from pp_p2p.network.power_base import power_base_mva
 from pp_p2p.network.spanning import graph_facts
 from pp_p2p.network.switching import SwitchGraph
 from pp_p2p.network.tightening import Tightening, require_cone
+from pp_p2p.network.timeline import Timeline
 from pp_p2p.operation.powerflow import Certificate
 from pp_p2p.operation.reconfiguration_rules import no_configuration
 from pp_p2p.solve.report import SolverConfig
@@ -82,6 +83,7 @@ class ReconfiguredMarket:
     ) -> None:
         self.physics: Formulation = get_formulation(formulation)
         require_cone(tightening, self.physics)
+        Timeline.from_profiles(profiles)  # what is no day is told before all else
         _require_supported(mechanism, self.physics, profiles, tightening)
         if scheme is not None and options.listen is None:
             options = dataclasses.replace(options, listen=scheme.listen)

@@ -25,7 +25,7 @@ from pp_p2p.market.day_result import (
 )
 from pp_p2p.market.distributed import Distributed
 from pp_p2p.market.distributed_day import DistributedDays, label_residuals
-from pp_p2p.market.reconfiguration_options import Reconfiguration
+from pp_p2p.market.reconfiguration_options import Reconfiguration, require_reconfiguration
 from pp_p2p.market.reconfigured_day import trade_reconfigured
 from pp_p2p.market.regional_day import trade_across
 from pp_p2p.market.stackelberg import Stackelberg
@@ -122,6 +122,7 @@ def trade_day(
     """
     mechanism = NashBargaining() if mechanism is None else mechanism
     managed = require_congestion(congestion)
+    reconfigure = require_reconfiguration(reconfigure)
     if isinstance(mechanism, CombinedOffer):
         _require_alone(mechanism, congestion=managed, reconfigure=reconfigure)
         return trade_across(

@@ -1,7 +1,7 @@
 """Trading in a reconfigurable network against the joint problem, and what fixing binaries saves.
 
-`reconfigured_trading`: 33 buses, a day, 10 prosumers, all in seconds at equal quality: those of the
-joint mixed-integer cone problem until its point is as good as ours, or all the time it was given.
+`reconfigured_trading_joint`: 33 buses, a day, 10 prosumers, all in seconds at equal quality: those
+of the joint mixed-integer cone problem until its point is as good as ours, or all its time.
 Its solvers are our branch and bound, which rounds to trees, and SCIP; both begin at the net as it
 stands. `reconfigured_trading_fixing`: rounds with and without fixed binaries. `..._16`: whether the
 rounds find the joint optimum of ten markets on the 16-bus feeder.
@@ -96,7 +96,7 @@ def market_33(participants: int, hours: int) -> tuple[Any, Any]:
 
 
 @table(
-    "reconfigured_trading",
+    "reconfigured_trading_joint",
     peer="joint problem",
     full={"participants": 10, "hours": (2, 24), "least_s": LEAST_S},
     tiny={"participants": 3, "hours": (1,), "least_s": 1.0},

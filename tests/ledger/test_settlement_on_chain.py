@@ -30,6 +30,8 @@ from pp_p2p.market.combined_offers import MICRO, combine
 pytest.importorskip("vyper", reason="the extra 'ledger' is not installed")
 pytest.importorskip("web3", reason="the extra 'ledger' is not installed")
 
+EMPTY = pp.create_empty_network()
+
 
 def _book(n: int = 3, steps: int = 4, seed: int = 1) -> Book:
     offers = np.random.default_rng(seed).integers(-(10**7), 10**7, (n, steps, 5))
@@ -370,13 +372,13 @@ def test_who_calls_again_while_it_is_paid_gets_nothing_more(
 
 def test_a_day_that_the_contract_cannot_hold_is_refused_before_anything_is_sent() -> None:
     with pytest.raises(InvalidInput, match="settle_agreed"):
-        p2p.ledger.settle_day(None, xr.Dataset(), xr.Dataset())
+        p2p.ledger.settle_day(EMPTY, xr.Dataset(), xr.Dataset())
     day = xr.Dataset(
         {"offer_eur": (("participant", "time", "level"), np.zeros((9, 49, 27)))},
         attrs={"mechanism": "CombinedOffer", "step_mw": 0.1, "step_h": 1e-6},
     ).assign_coords(participant=np.arange(9), time=np.arange(49.0), level=np.arange(27))
     with pytest.raises(InvalidInput) as error:
-        p2p.ledger.settle_day(None, xr.Dataset(), day)
+        p2p.ledger.settle_day(EMPTY, xr.Dataset(), day)
     assert len(error.value.findings) == 4
 
 

@@ -10,6 +10,7 @@ import networkx
 import numpy as np
 import pandapower as pp
 import pandapower.topology as top
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -302,6 +303,7 @@ def test_one_call_compares_topologies() -> None:
         ({"unchanged_rounds": 0}, "unchanged_rounds"),
         ({"change_every": "hour"}, "change_every"),
         ({"time_limit_s": 0.0}, "time_limit_s"),
+        ({"switchable": [3, 4]}, "switchable"),
     ],
 )
 def test_wrong_options_are_named(wrong: dict[str, Any], column: str) -> None:
@@ -310,9 +312,44 @@ def test_wrong_options_are_named(wrong: dict[str, Any], column: str) -> None:
     assert [finding.column for finding in caught.value.findings] == [column]
 
 
+@pytest.mark.parametrize("wrong", [4, True, {"max_operations": 4}])
+def test_what_is_no_reconfiguration_is_named(wrong: Any) -> None:
+    net, day = meshed(0)
+    for call in (p2p.trade_day, p2p.reconfiguration_cases):
+        with pytest.raises(InvalidInput, match=r"reconfigure: is .*Reconfiguration"):
+            call(net, day, reconfigure=wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, pd.DataFrame()])
+def test_what_are_no_profiles_is_named(wrong: Any) -> None:
+    net, _ = meshed(0)
+    with pytest.raises(InvalidInput, match="profiles: is a"):
+        p2p.trade_day(net, wrong, reconfigure=p2p.Reconfiguration())
+
+
+def test_a_step_is_written_back_with_its_switches(day_of_seed_0: xr.Dataset) -> None:
+    ds, (net, _) = day_of_seed_0, meshed(0)
+    changed = p2p.write_back(net, ds, step=1)
+    rows = ds["element_index"].values
+    assert (net.line.in_service[rows].to_numpy() == ds["closed"].values[1].astype(bool)).all()
+    moved = np.flatnonzero(ds["closed"].values[1] != ds["closed_before"].values)
+    assert sorted(changed) == moved.tolist()
+    assert net.res_participant.payment_eur.to_numpy() == pytest.approx(ds["payment_eur"].values)
+
+
+def test_a_line_that_is_no_tie_may_be_out_of_service() -> None:
+    net, day = meshed(1, hours=1, storage=False)
+    ties = net.line.index[~net.line.in_service].tolist()
+    switchable = [*ties[:1], *net.line.index[net.line.in_service]]
+    options = p2p.Reconfiguration(compare_joint=False, switchable={"line": switchable})
+    ds = p2p.trade_day(net, day, reconfigure=options)
+    assert ds["line"].values.tolist() == net.line.index.tolist()
+    assert not ds["line_loading_percent"].sel(line=ties[1]).fillna(0.0).any()
+
+
 def test_a_net_without_switches_is_refused() -> None:
     net, day = meshed(0)
-    net.line.drop(net.line.index[~net.line.in_service], inplace=True)
+    net.line = net.line[net.line.in_service]
     with pytest.raises(InvalidInput, match="no line switch"):
         p2p.trade_day(net, day, reconfigure=p2p.Reconfiguration())
 
