@@ -117,10 +117,12 @@ def study_prefect(*, repeats: int) -> list[Row]:
                 f"{kind}: {prefect.wall - plain.wall:.1f} s more, "
                 f"{prefect.cpu - plain.cpu:.1f} s of processor"
             )
-            rows.append(Row(kind, "plain", prefect.wall, plain.wall, 0.0, note))
+            rows.append(
+                Row(kind, "plain", prefect.wall, plain.wall, plain.wall / prefect.wall, note)
+            )
 
         bare = min(_python(BARE_CODE, **own, **SETTINGS)[0].wall for _ in range(repeats))
-        rows.append(Row("a bare flow", "", bare, math.nan, 0.0, "Prefect alone, no server"))
+        rows.append(Row("a bare flow", "", bare, math.nan, math.nan, "Prefect alone, no server"))
         compared("no server", **own)
         rows[1] = rows[1]._replace(note=f"{rows[1].note}; {first.wall:.1f} s in a new PREFECT_HOME")
         with server(folder / "server") as given:
@@ -129,7 +131,7 @@ def study_prefect(*, repeats: int) -> list[Row]:
             seconds = _python(TASKS_CODE, str(TASKS), **given)[1].split()
         prefect, plain = (float(one) / TASKS for one in seconds)
         note = f"mean of {TASKS} empty tasks"
-        rows.append(Row("per task", "plain", prefect, plain, 0.0, note))
+        rows.append(Row("per task", "plain", prefect, plain, math.nan, note))
     return rows
 
 
