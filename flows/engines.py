@@ -19,7 +19,7 @@ Engine = Literal["prefect", "plain"]
 ENGINES: Final[tuple[Engine, ...]] = ("prefect", "plain")
 
 Meanwhile = Iterable[Callable[[], object]]
-"""What can be called while Prefect starts."""
+"""What can be called while others start or work."""
 
 Finish = Callable[[list[Any]], "StudyResult"]
 """Takes what each case has returned or raised."""
@@ -44,13 +44,15 @@ def _each_here(
     cases: Sequence[Study],
     count: int,
     finish: Finish,
-    _: Meanwhile,
+    meanwhile: Meanwhile,
 ) -> StudyResult:
     if min(count, len(cases)) == 1:
         return finish([_caught(run, case) for case in cases])
     with ThreadPoolExecutor(count) as pool:
-        told = list(pool.map(lambda case: _caught(run, case), cases))
-    return finish(told)
+        told = pool.map(lambda case: _caught(run, case), cases)
+        for call in meanwhile:
+            call()
+        return finish(list(told))
 
 
 def _caught(run: Callable[[Study], CaseResult], case: Study) -> CaseResult | Exception:

@@ -25,6 +25,9 @@ LOADED: Final = (
 )
 """Modules that every study needs and that are slow to load."""
 
+COMPARING: Final = ("planning.comparison", "flows.comparison_page")
+"""Modules that the process itself needs where others do the work."""
+
 
 class Workers(Protocol):
     """Who does work. `do` may be called by `count` threads at the same time."""
@@ -87,11 +90,11 @@ class Processes:
         self._lock = threading.Lock()
 
     def prepare(self, cases: int, /) -> Iterable[Callable[[], object]]:
-        """Start the processes: they load their modules at the same time."""
+        """Start the processes; return what loads what comparing needs here at the same time."""
         with self._lock:
             while len(self._free) < min(self.count, cases):
                 self._free.append(_Process())
-        return ()
+        return (partial(importlib.import_module, name) for name in COMPARING)
 
     def do(self, work: Work) -> str:
         """Do it in a process that is free; one that dies is replaced."""

@@ -135,7 +135,7 @@ def study_prefect(*, repeats: int) -> list[Row]:
     return rows
 
 
-@table("study_processes", peer="--runner serial", full={"cases": 8, "workers": 2, "days": 16})
+@table("study_processes", peer="--runner serial", full={"cases": 8, "workers": 2, "days": 40})
 def study_processes(*, cases: int, workers: int, days: int) -> list[Row]:
     """Run cases one after the other and in processes; the numbers are tested to be the same."""
     with tempfile.TemporaryDirectory() as name:
