@@ -41,6 +41,8 @@ section {{ background: white; border: 1px solid #E4E7EB; border-radius: 8px; pad
 table {{ border-collapse: separate; border-spacing: 0; font-size: 0.9rem;
   font-variant-numeric: tabular-nums; }}
 caption {{ text-align: left; font-weight: 600; padding: 4px 0; }}
+caption span {{ position: sticky; left: 0; display: inline-block; white-space: normal;
+  max-width: min(100%, calc(100vw - 64px)); }}
 th, td {{ padding: 5px 14px 5px 0; border-bottom: 1px solid #E4E7EB; text-align: left;
   vertical-align: top; white-space: nowrap; }}
 thead th {{ border-bottom: 2px solid {GREY}; vertical-align: bottom; }}
@@ -248,7 +250,7 @@ def table(
     )
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{text(caption)}">\n<table>'
-        f"<caption>{text(caption)}</caption>\n<thead><tr>{titles}</tr></thead>\n"
+        f"<caption><span>{text(caption)}</span></caption>\n<thead><tr>{titles}</tr></thead>\n"
         f"<tbody>\n{body}\n</tbody></table>\n</div>"
     )
 
