@@ -86,9 +86,10 @@ SCRIPT: Final = """
     entries.forEach(function (entry) {
       var plot = entry.target.querySelector('.js-plotly-plot');
       if (plot && entry.contentRect.width > 0 && !printing) {
-        turn(plot, entry.contentRect.width < 520).then(function () {
-          Plotly.Plots.resize(plot);
-        });
+        var narrow = entry.contentRect.width < 520, steps = [turn, stack];
+        if (!narrow) { steps.reverse(); }  // back in the order they came
+        steps[0](plot, narrow).then(function () { return steps[1](plot, narrow); }).then(
+          function () { Plotly.Plots.resize(plot); });
       }
     });
   });
@@ -106,6 +107,21 @@ SCRIPT: Final = """
     plot.turned = narrow;
     plot.parentNode.style.height = (narrow ? height : plot.upright) + 'px';
     return Plotly.update(plot, {x: xs, y: ys}, {height: narrow ? height : plot.upright});
+  }
+  // A legend below a picture is one column where the screen is narrow: a row would be cut.
+  function stack(plot, narrow) {
+    var legend = plot.layout.legend;
+    if (!legend || legend.yanchor !== 'top' || Boolean(plot.stacked) === narrow) {
+      return Promise.resolve();
+    }
+    plot.stacked = narrow;
+    plot.entries = plot.entries || 20 * plot.querySelectorAll('.legend .traces').length;
+    var height = plot._fullLayout.height + (narrow ? plot.entries : -plot.entries);
+    return new Promise(requestAnimationFrame).then(function () {  // not while sizes are told
+      plot.parentNode.style.height = height + 'px';
+      return Plotly.relayout(plot, {height: height, 'legend.orientation': narrow ? 'v' : 'h',
+        'legend.x': narrow ? 0 : 0.5, 'legend.xanchor': narrow ? 'left' : 'center'});
+    });
   }
   document.querySelectorAll('.plot').forEach(function (box) { watch.observe(box); });
   // Plotly draws for the screen's width: on paper the pictures must fit the page instead.
