@@ -156,10 +156,17 @@ def compare(
 ) -> None:
     """Compare the results of studies and their scenarios: a table and one HTML page."""
     from flows.chain import write_text
-    from flows.comparison import compare_files, export, find_results, require_case
+    from flows.comparison import (
+        compare_files,
+        export,
+        find_results,
+        require_case,
+        require_endings,
+    )
     from flows.comparison_page import comparison_html
     from flows.summary import comparison_table
 
+    require_endings(table or [])
     compared, network = compare_files(find_results(results))
     chosen = require_case(compared, base)
     out.print(comparison_table(compared))

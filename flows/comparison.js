@@ -71,8 +71,8 @@ function table() {
       return '<td class="n">' + number(known(v) ? v * metric.scale : v) + difference(metric, k) + '</td>';
     }).join(''));
   }).join('');
-  byId('cases').innerHTML = tag('table', {}, tag('caption', {}, 'Cases; small: difference to '
-    + esc(data.cases[state.base]) + (state.stage < 0 ? '' : '; ' + esc(data.stage_labels[state.stage])))
+  byId('cases').innerHTML = tag('table', {}, tag('caption', {}, '<span>Cases; small: difference to '
+    + esc(data.cases[state.base]) + (state.stage < 0 ? '' : '; ' + esc(data.stage_labels[state.stage])) + '</span>')
     + tag('thead', {}, tag('tr', {}, head)) + tag('tbody', {}, body));
   byId('count').textContent = visible.length + ' of ' + data.cases.length + ' cases are shown';
   cards(visible);

@@ -32,6 +32,8 @@ SUMMARY: Final = (
     "gain_eur_per_year",
     "trade_cost_eur_per_year",
     "trade_loss_mwh_per_year",
+    "switching_per_year",
+    "switching_cost_eur_per_year",
     "plan_gap",
 )
 """Columns of the table, as far as the cases have them."""
@@ -165,6 +167,28 @@ def long_table(compared: xr.Dataset) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
+ENDINGS: Final = (".csv", ".xlsx", ".parquet", ".nc")
+"""Of the files that `export` writes."""
+
+
+def require_endings(paths: Iterable[Path]) -> None:
+    """Refuse files that `export` could not write, before any work.
+
+    Raises
+    ------
+    InvalidInput
+        One has another ending than those of `ENDINGS`.
+    """
+    mend = f"use {', '.join(ENDINGS)}"
+    findings = [
+        Finding(table=str(path), rule="has an unknown ending", mend=mend)
+        for path in paths
+        if path.suffix.lower() not in ENDINGS
+    ]
+    if findings:
+        raise InvalidInput(findings)
+
+
 def export(compared: xr.Dataset, path: Path) -> Path:
     """Write the numbers of the cases: by its ending as CSV, Excel, Parquet or netCDF.
 
@@ -175,6 +199,7 @@ def export(compared: xr.Dataset, path: Path) -> Path:
     """
     from pp_p2p.results import to_netcdf, whole_file
 
+    require_endings([path])
     table, suffix = long_table(compared), path.suffix.lower()
     if suffix == ".nc":
         return to_netcdf(compared, path)
@@ -183,9 +208,6 @@ def export(compared: xr.Dataset, path: Path) -> Path:
         ".xlsx": lambda f: _to_excel(compared, table, f),
         ".parquet": lambda f: table.to_parquet(f, index=False),
     }
-    if suffix not in writers:
-        mend = f"use {', '.join([*writers, '.nc'])}"
-        raise InvalidInput(Finding(table=str(path), rule="has an unknown ending", mend=mend))
     try:
         with whole_file(path) as part:
             writers[suffix](part)
@@ -206,10 +228,16 @@ def _to_excel(compared: xr.Dataset, table: pd.DataFrame, path: Path) -> None:
 
 
 def require_case(compared: xr.Dataset, base: str | None) -> str:
-    """Return the case to compare with: the first one where none is named."""
+    """Return the case to compare with: the first one where none is named.
+
+    A scenario of a matrix is enough of a name where one case alone has it.
+    """
     names: Sequence[str] = compared["case"].to_numpy().astype(str).tolist()
     if base is None:
         return names[0]
+    of_scenario = [name for name in names if name.startswith(f"{base}, ")]
+    if base not in names and len(of_scenario) == 1:
+        return of_scenario[0]
     if base not in names:
         mend = f"cases are: {', '.join(map(repr, names))}"
         rule = f"there is no case {base!r}"

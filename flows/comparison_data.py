@@ -13,8 +13,10 @@ import xarray as xr
 
 from flows.comparison import WORST, summary_table, with_known_reliability
 from flows.key_figures import ITEM_NAMES
+from planning.figures import ITEM_COLOURS
 from pp_p2p.names import unit_of
-from pp_p2p.plotting.style import BLUE, GREEN, ORANGE, PURPLE, RED, SKY
+from pp_p2p.plotting.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, SOP_COLOUR
+from pp_p2p.plotting.ways import along, hub
 
 LABELS: Final[Mapping[str, tuple[str, str]]] = {
     "eac_eur_per_year": ("Annual cost", "low"),
@@ -32,6 +34,8 @@ LABELS: Final[Mapping[str, tuple[str, str]]] = {
     "gain_eur_per_year": ("Gain of trading", "high"),
     "trade_cost_eur_per_year": ("Cost after trade", "low"),
     "trade_loss_mwh_per_year": ("Losses with trade", "low"),
+    "switching_per_year": ("Switching operations", ""),
+    "switching_cost_eur_per_year": ("Cost of switching", "low"),
     "plan_gap": ("Gap of the plan", ""),
 }
 """Name of each number, and whether less or more of it is better."""
@@ -47,7 +51,7 @@ TECHNOLOGIES: Final = {
 }
 
 COLOURS: Final = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, "#B8A800", "#52606D", "#8C510A", "#5E3C99")
-"""Of items, participants and cases: those of Okabe and Ito, and four that stay apart from them."""
+"""Of participants, years and cases: those of Okabe and Ito, and four that stay apart from them."""
 
 UNITS: Final = {"saifi_per_year": "1/a", "vm_min_pu": "p.u.", "vm_max_pu": "p.u."}
 """Units as a reader expects them, where the stored ones are plainer."""
@@ -182,6 +186,7 @@ def _items(compared: xr.Dataset, *, several: bool) -> list[dict[str, Any]]:
     return [
         {
             "label": names.get(str(item), str(item).replace("_", " ").capitalize()),
+            "colour": ITEM_COLOURS.get(str(item), GREY),
             "total": _list(worth.sel(item=item).sum("year").to_numpy()),
             "by_year": _list(cash.sel(item=item).to_numpy()),
             "worth": _list(_to_six_digits(worth.sel(item=item).to_numpy())) if several else None,
@@ -225,19 +230,46 @@ def _network(network: xr.Dataset | None) -> dict[str, Any] | None:
     if network is None:
         return None
     x, y = (network[k].to_numpy().astype(float) for k in ("x", "y"))
+    devices = _devices(network)
+    across = [*x.tolist(), *(one["x"] for one in devices)]
+    up = [*y.tolist(), *(one["y"] for one in devices)]
     return {
         "bus": network["bus"].to_numpy().tolist(),
         "x": _list(x),
         "y": _list(y),
-        "left": float(x.min()),
-        "right": float(x.max()),
-        "bottom": float(y.min()),
-        "top": float(y.max()),
+        "left": min(across),
+        "right": max(across),
+        "bottom": min(up),
+        "top": max(up),
+        "sops": devices,
+        "sop_colour": SOP_COLOUR,
         "line": network["line"].to_numpy().tolist(),
         "from": network["from_bus"].to_numpy().tolist(),
         "to": network["to_bus"].to_numpy().tolist(),
         "closed": network["closed"].to_numpy().astype(int).tolist(),
     }
+
+
+def _devices(network: xr.Dataset) -> list[dict[str, Any]]:
+    """Return the soft open points that stand already: name, buses, where their ways meet."""
+    if "terminal_bus" not in network:  # stored by an earlier version
+        return []
+    rows = zip(*(network[k].to_numpy().tolist() for k in ("bus", "x", "y")), strict=True)
+    at = {int(bus): (x, y) for bus, x, y in rows if math.isfinite(x) and math.isfinite(y)}
+    closed = network.sel(line=network["closed"].to_numpy() > 0)
+    ends = zip(closed["from_bus"].to_numpy(), closed["to_bus"].to_numpy(), strict=True)
+    ways = [(*at[int(a)], *at[int(b)]) for a, b in ends if int(a) in at and int(b) in at]
+    drawn, found = along(np.array(ways, dtype=float).reshape(-1, 4)), []
+    for row, name in zip(network["sop"].to_numpy(), network["sop_name"].to_numpy(), strict=True):
+        own = network["terminal_bus"].to_numpy()[network["terminal_sop"].to_numpy() == row]
+        buses = [int(bus) for bus in own]
+        if not buses or any(bus not in at for bus in buses):
+            continue
+        spots = np.array([at[bus] for bus in buses], dtype=float)
+        x, y = hub(spots, np.array(list(at.values()), dtype=float), drawn)
+        title = str(name) or f"soft open point {row}"
+        found.append({"name": title, "buses": buses, "x": float(x), "y": float(y)})
+    return found
 
 
 def _bus_vm(compared: xr.Dataset, network: xr.Dataset | None) -> Any:

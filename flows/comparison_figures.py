@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +27,10 @@ MOST_PANELS: Final = 12
 MARKERS: Final = {"pv": "o", "wind": "^", "storage": "s", "storage_energy": "s", "sop": "h",
                   "dispatchable": "D", "switch": "X"}  # fmt: skip
 OTHER_MARKER: Final = "P"
+SOP_THERE: Final = "soft open point that is there"
+
+LETTER_INCHES: Final = 0.078
+"""Width of a letter in a legend, rather too large than too small."""
 
 Content = Mapping[str, Any]
 
@@ -70,7 +75,7 @@ def write_pictures(
 
 def costs_figure(content: Content) -> Figure:
     """Return the cost of each case by item, as stacked bars with their sum."""
-    parts = [(one["label"], one["total"]) for one in content["items"]]
+    parts = [(one["label"], one["total"], one["colour"]) for one in content["items"]]
     return _rows(content, parts, "Cost of each case by item", content["cost_unit"])
 
 
@@ -78,29 +83,38 @@ def gains_figure(content: Content) -> Figure:
     """Return what each participant gains by trading, means over the years."""
     years = np.array(content["stage_years"], dtype=float)
     parts = []
-    for one in content["participants"]:
+    for n, one in enumerate(content["participants"]):
         saving = np.array(one["saving"], dtype=float)
         weight = np.where(np.isfinite(saving), years, 0.0)
         sums = np.nansum(saving * weight, axis=1) / np.maximum(weight.sum(axis=1), 1e-9)
-        parts.append((one["name"], sums.tolist()))
+        parts.append((one["name"], sums.tolist(), COLOURS[n % len(COLOURS)]))
     return _rows(content, parts, "Gain of trading by participant", "EUR/a")
 
 
 def cash_flow_figure(content: Content) -> Figure:
     """Return what each case costs by year, one panel a case, all on one scale."""
     figure, panels = _panels(content, "Cash flow by year, k EUR", share_y=True)
+    used = [
+        one for one in content["items"]
+        if np.nan_to_num(np.array(one["by_year"], dtype=float)).any()
+    ]  # fmt: skip
     for k, panel in panels:
         first = content["first_year"][k] - 1
         years = np.array(content["years"]) + first
         up, down = np.zeros(len(years)), np.zeros(len(years))
-        for n, item in enumerate(content["items"]):
+        for item in used:
             value = np.nan_to_num(np.array(item["by_year"][k], dtype=float)) / 1e3
             panel.bar(years, value, 0.75, bottom=np.where(value > 0, up, down), label=item["label"],
-                      color=COLOURS[n % len(COLOURS)])  # fmt: skip
+                      color=item["colour"])  # fmt: skip
             up, down = up + np.maximum(value, 0), down + np.minimum(value, 0)
         panel.axhline(0, color=GREY, linewidth=0.8)
         panel.grid(axis="y", color=PALE)
-        panel.locator_params(axis="x", integer=True, nbins=5)
+        if not content["several"][k]:
+            panel.set_xticks(years[:1], ["a year"])
+        elif len(years) <= 5:
+            panel.set_xticks(years)
+        else:
+            panel.locator_params(axis="x", integer=True, nbins=5)
     _legend_below(figure, panels[0][1])
     return figure
 
@@ -108,18 +122,24 @@ def cash_flow_figure(content: Content) -> Figure:
 def indicators_figure(content: Content) -> Figure:
     """Return reliability, losses, voltages and emissions over the stages, one panel a number."""
     metrics, many = content["stage_metrics"], len(content["cases"]) > len(COLOURS)
-    figure, panels = _grid(len(metrics), "Indicators by stage; the base is dashed")
     labels = content["stage_labels"]
+    several = len(labels) > 1
+    title = "Indicators by stage; the base is dashed" if several else "Indicators; the base is dark"
+    figure, panels = _grid(len(metrics), title)
     for metric, panel in zip(metrics, panels, strict=True):
         for k, name in enumerate(content["cases"]):
             base = k == content["base"]
             colour = INK if base else "#C3CBD4" if many else COLOURS[k % len(COLOURS)]
             values = np.array(metric["values"][k], dtype=float)
-            panel.plot(labels, values, "--" if base else "-", marker="o", markersize=4, label=name,
+            at = labels if several else [k]  # beside each other: none hides another
+            panel.plot(at, values, "--" if base else "-", marker="o", markersize=4, label=name,
                        color=colour, linewidth=2, zorder=3 if base else 2)  # fmt: skip
         unit = f", {metric['unit']}" if metric["unit"] else ""
         panel.set_title(f"{metric['label']}{unit}", loc="left", fontsize=10)
         panel.grid(axis="y", color=PALE)
+        if not several:
+            panel.set_xticks([])
+            panel.set_xlim(-0.5, len(content["cases"]) - 0.5)
     if not many:
         _legend_below(figure, panels[0])
     return figure
@@ -169,7 +189,9 @@ def _near(points: Mapping[int, tuple[float, float]]) -> dict[tuple[float, float]
 def map_figure(content: Content) -> Figure:
     """Return what each case builds, on the map; the colour says in which years it is bought."""
     net, stages = content["network"], content["stage_labels"]
-    figure, panels = _panels(content, "What is bought, by the years of its first purchase")
+    several = len(stages) > 1
+    words = "the years of the first purchase" if several else "the owner"
+    figure, panels = _panels(content, f"What is bought; the colour tells {words}")
     at = {bus: (net["x"][n], net["y"][n]) for n, bus in enumerate(net["bus"])}
     ends = [(at[a], at[b]) for a, b in zip(net["from"], net["to"], strict=True)]
     step = 0.07 * max(net["top"] - net["bottom"], 0.3 * (net["right"] - net["left"]), 1e-9)
@@ -177,12 +199,14 @@ def map_figure(content: Content) -> Figure:
         for (a, b), closed in zip(ends, net["closed"], strict=True):
             panel.plot(*zip(a, b, strict=True), "-" if closed else ":", color="#9AA5B1",
                        linewidth=1.2, zorder=1)  # fmt: skip
+        _draw_devices(panel, net, at)
         stacked: dict[int, int] = {}
         for n, one in enumerate(content["candidates"]):
             bought = [s for s in range(len(stages)) if (content["bought"][k][s][n] or 0) > 0]
             if not bought:
                 continue
-            colour = COLOURS[bought[0] % len(COLOURS)]
+            which = bought[0] if several else content["owners"].index(one["owner"])
+            colour = COLOURS[which % len(COLOURS)]
             if one["line"] in net["line"]:
                 a, b = ends[net["line"].index(one["line"])]
                 panel.plot(*zip(a, b, strict=True), "--", color=colour, linewidth=3, zorder=2)
@@ -194,29 +218,45 @@ def map_figure(content: Content) -> Figure:
         panel.margins(0.04, 0.25)
         panel.set_axis_off()
     first, shown = panels[0][1], {one["technology"] for one in content["candidates"]}
-    for s, label in enumerate(stages):
+    labels = [f"first bought {label}" for label in stages] if several else content["owners"]
+    for s, label in enumerate(labels):
         first.plot([], [], "s", color=COLOURS[s % len(COLOURS)], label=label)
     for technology in sorted(shown & set(MARKERS)):
         name = content["technologies"].get(technology, technology)
         first.plot([], [], MARKERS[technology], color=GREY, label=name)
+    if any(one["line"] in net["line"] for one in content["candidates"]):
+        first.plot([], [], "--", color=GREY, linewidth=3, label="line or tie built")
+    if net["sops"]:
+        first.plot([], [], MARKERS["sop"], color=net["sop_colour"], label=SOP_THERE)
     _legend_below(figure, first)
     return figure
 
 
+def _draw_devices(panel: Axes, net: Content, at: Mapping[int, tuple[float, float]]) -> None:
+    """Draw the soft open points that are there, built or not."""
+    for one in net["sops"]:
+        hub = (one["x"], one["y"])
+        for bus in one["buses"]:
+            panel.plot(*zip(at[bus], hub, strict=True), color=net["sop_colour"], linewidth=1.2,
+                       zorder=1)  # fmt: skip
+        panel.scatter(*hub, marker=MARKERS["sop"], color=net["sop_colour"], s=45,
+                      edgecolor="white", zorder=3)  # fmt: skip
+
+
 def _rows(
-    content: Content, parts: Sequence[tuple[str, Sequence[Any]]], title: str, unit: str
+    content: Content, parts: Sequence[tuple[str, Sequence[Any], str]], title: str, unit: str
 ) -> Figure:
     """Return stacked bars, one row a case, income to the left of zero, the sum as a mark."""
     cases = content["cases"]
     size = (9.0, 1.8 + (0.3 if len(cases) <= 30 else 0.17) * len(cases))
     figure, (panel,) = _grid(1, f"{title}, k {unit}", size=size)
     rows, up, down = np.arange(len(cases)), np.zeros(len(cases)), np.zeros(len(cases))
-    for n, (name, values) in enumerate(parts):
+    for name, values, colour in parts:
         value = np.nan_to_num(np.array(values, dtype=float)) / 1e3
         if not value.any():
             continue
-        panel.barh(rows, value, 0.75, left=np.where(value > 0, up, down), label=name,
-                   color=COLOURS[n % len(COLOURS)])  # fmt: skip
+        left = np.where(value > 0, up, down)
+        panel.barh(rows, value, 0.75, left=left, label=name, color=colour)
         up, down = up + np.maximum(value, 0), down + np.minimum(value, 0)
     panel.xaxis.set_major_formatter(lambda v, _: digits(v, 6).replace("-", "−"))
     panel.plot(up + down, rows, "|", color=INK, markersize=10, markeredgewidth=2, label="sum")
@@ -238,8 +278,8 @@ def _panels(
     figure, axes = _grid(len(order), title + more, share_y=share_y)
     for k, panel in zip(order, axes, strict=True):
         name = content["cases"][k]
-        panel.set_title(f"{name} (base)" if k == base and name != "base" else name,
-                        loc="left", fontsize=10)  # fmt: skip
+        title_of = f"{name} (base)" if k == base and name != "base" else name
+        panel.set_title(textwrap.fill(title_of, 46), loc="left", fontsize=10)
     return figure, list(zip(order, axes, strict=True))
 
 
@@ -266,4 +306,8 @@ def _grid(
 
 def _legend_below(figure: Figure, panel: Axes) -> None:
     handles, labels = panel.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=5, frameon=False, fontsize=9)
+    widest = max(map(len, labels), default=1) * LETTER_INCHES + 0.5
+    columns = int(np.clip(figure.get_figwidth() / widest, 1, 5))
+    figure.legend(
+        handles, labels, loc="outside lower left", ncols=columns, frameon=False, fontsize=9
+    )

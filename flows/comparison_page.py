@@ -17,6 +17,9 @@ from flows.comparison_data import as_json, page_data
 from flows.key_figures import digits, money
 from flows.report_page import page, paragraph, section, table, text
 
+SAME_COST: Final = 1e-9
+"""Costs that differ by less than this share are the same."""
+
 SCRIPTS: Final = ("comparison_svg.js", "comparison_pictures.js", "comparison.js")
 """One after the other: each uses what those before it define."""
 
@@ -44,7 +47,8 @@ button { font: inherit; }
 #cases tr.off { opacity: 0.55; } #cases tr.detail th { box-shadow: inset 3px 0 #0072B2;
   padding-left: 8px; }
 #cases table { font-size: 0.85rem; } #cases th, #cases td { padding-right: 9px; }
-#cases table th.long { min-width: 8rem; } #cases thead th { white-space: normal; }
+#cases table th.long { min-width: 8rem; overflow-wrap: break-word; }
+#cases thead th { white-space: normal; }
 #cases { max-height: 75vh; overflow: auto; }
 #cases thead th { position: sticky; top: 0; background: white; }
 #cases tbody th { position: static; }
@@ -148,7 +152,8 @@ def _sections(
          CHOOSE_CASE.format(colour=CHOOSE_COLOUR if map_there else "")
          + ("" if map_there else paragraph(NO_MAP, "note")) + _two(map_there=map_there)),
         ("years", "Reliability, losses, voltages, emissions",
-         paragraph("One picture a number; the base is dashed.", "note")
+         paragraph("One picture a number; the base is "
+                   f"{'dashed' if compared.sizes['stage'] > 1 else 'the dark point'}.", "note")
          + '<div id="stages-legend"></div><div class="several">'
          + "".join(_small(n, one) for n, one in enumerate(content["stage_metrics"])) + "</div>"),
     ]  # fmt: skip
@@ -167,6 +172,9 @@ def _lead(numbers: Any) -> str:
     cost = numbers.get("eac_eur_per_year")
     if cost is None or cost.notna().sum() < 2:
         return "What the cases cost, build and come to."
+    if cost.max() - cost.min() <= SAME_COST * abs(cost.max()):
+        which = "All cases" if cost.notna().all() else "All cases with a cost"
+        return f"{which} cost the same: {money(cost.min())} a year."
     best, worst = cost.idxmin(), cost.idxmax()
     return (
         f"The cheapest case is {best!r} with {money(cost.min())} a year, the dearest {worst!r} "

@@ -42,8 +42,8 @@ function rowsOfCases(id, parts, order, unit, options) {
 
 function costs() {
   var order = shown(), less = byId('costs-less').checked;
-  rowsOfCases('costs', data.items.map(function (item, n) {
-    return {name: item.label, colour: COLOURS[n % COLOURS.length], values: order.map(function (k) {
+  rowsOfCases('costs', data.items.map(function (item) {
+    return {name: item.label, colour: item.colour, values: order.map(function (k) {
       return less ? (item.total[k] || 0) - (item.total[state.base] || 0) : item.total[k]; })};
   }), order, data.cost_unit, {signed: less});
 }
@@ -94,8 +94,8 @@ function yearsOf(k, ends) {
   });
   return {labels: there.map(function (n) {
     return data.several[k] ? String(data.years[n] + data.first_year[k] - 1) : 'a year'; }),
-  parts: data.items.map(function (item, n) {
-    return {name: item.label, colour: COLOURS[n % COLOURS.length],
+  parts: data.items.map(function (item) {
+    return {name: item.label, colour: item.colour,
       values: there.map(function (y) { return of(item)[y]; })};
   })};
 }
@@ -117,6 +117,10 @@ function mapLegend() {
   if (data.candidates.some(function (c) { return c.line >= 0; })) {
     entries.push({name: 'line or tie built', mark: line(-7, 0, 7, 0, {stroke: GREY, 'stroke-width': 4,
       'stroke-dasharray': '4 2'})});
+  }
+  if (data.network.sops.length) {
+    entries.push({name: 'soft open point that is there',
+      mark: shape('sop', 0, 0, data.network.sop_colour, true)});
   }
   if (state.stage > 0) {
     entries.push({name: 'filled: bought then', mark: shape('pv', 0, 0, GREY, true)},
@@ -140,6 +144,14 @@ function map(id, k) {
   net.from.forEach(function (_, n) {
     inner += way(n, net.closed[n] ? {stroke: '#9AA5B1', 'stroke-width': 2}
       : {stroke: '#9AA5B1', 'stroke-width': 1, 'stroke-dasharray': '2 4'});
+  });
+  net.sops.forEach(function (one) {  // those that are there, built or not
+    var tip = one.name + '\nsoft open point between the buses ' + one.buses.join(', ');
+    one.buses.forEach(function (bus) {
+      inner += line(x(net.x[at[bus]]), y(net.y[at[bus]]), x(one.x), y(one.y),
+        {stroke: net.sop_colour, 'stroke-width': 2, 'data-tip': tip});
+    });
+    inner += shape('sop', x(one.x), y(one.y), net.sop_colour, true, tip);
   });
   var vm = data.bus_vm ? data.bus_vm[k][s] : [], lowest = -1;
   net.bus.forEach(function (bus, i) {
@@ -193,12 +205,12 @@ function built(both) {  // the map in words and numbers
   }).join('');
   var span = String(data.stages.length);
   var head = tag('tr', {}, '<td></td><td></td><td></td>' + both.map(function (k) {
-    return tag('th', {scope: 'colgroup', colspan: span, 'class': 'n'}, esc(short(data.cases[k], 40))); }).join(''))
+    return tag('th', {scope: 'colgroup', colspan: span, 'class': 'n'}, esc(shortened(data.cases, 40)[k])); }).join(''))
     + tag('tr', {}, ['Investment', 'Technology', 'Owner'].map(function (w) {
       return tag('th', {scope: 'col'}, w); }).join('') + both.map(function () {
       return data.stage_labels.map(function (w) { return tag('th', {scope: 'col', 'class': 'n'}, esc(w)); })
         .join(''); }).join(''));
-  byId('built').innerHTML = rows ? tag('table', {}, tag('caption', {}, 'Units bought')
+  byId('built').innerHTML = rows ? tag('table', {}, tag('caption', {}, '<span>Units bought</span>')
     + tag('thead', {}, head) + tag('tbody', {}, rows)) : tag('p', {}, 'Nothing is bought.');
 }
 
@@ -253,9 +265,10 @@ function pareto() {
   var rx = extent(order.map(function (k) { return mx.values[k] * mx.scale; }), false);
   var ry = extent(order.map(function (k) { return my.values[k] * my.scale; }), false);
   var x = scale(rx, box.left, box.right), y = scale(ry, box.bottom, box.top), taken = [];
+  var names = shortened(data.cases, width < 560 ? 16 : 32);
   function at(k) { return [x(mx.values[k] * mx.scale), y(my.values[k] * my.scale)]; }
   function place(k) {  // a name where none stands yet
-    var p = at(k), name = short(data.cases[k], width < 560 ? 16 : 32), long = name.length * 6.6;
+    var p = at(k), name = names[k], long = name.length * 6.6;
     var spots = [[p[0] + 9, p[1] + 4, 'start'], [p[0] - 9, p[1] + 4, 'end'], [p[0], p[1] - 10, 'middle'],
       [p[0], p[1] + 19, 'middle']];
     for (var n = 0; n < spots.length; n += 1) {

@@ -28,7 +28,17 @@ function number(v, digits) {
 function count(v) { return v === Math.round(v) ? v.toFixed(0) : number(v, 3); }
 function signed(v, digits) { return (v > 0 ? '+' : '') + number(v, digits); }
 function withUnit(text, unit) { return unit ? text + '\u00a0' + unit : text; }
-function short(text, most) { return text.length > most ? text.slice(0, most - 1) + '…' : text; }
+function shortened(names, most) {  // in the middle, where most of them stay apart
+  var best = [], apart = 0;
+  [0.45, 0.3, 0.65, 0.15, 0.85].forEach(function (share) {
+    var head = Math.round((most - 1) * share), seen = {}, tried = names.map(function (name) {
+      return name.length > most ? name.slice(0, head) + '…'
+        + name.slice(name.length - (most - 1 - head)) : name; });
+    tried.forEach(function (name) { seen[name] = 1; });
+    if (Object.keys(seen).length > apart) { best = tried; apart = Object.keys(seen).length; }
+  });
+  return best;
+}
 function moneyUnit(largest, unit) {  // so that axes have few digits
   var steps = [[2e6, 1e-6, 'M '], [2e3, 1e-3, 'k '], [0, 1, '']];
   var one = steps.filter(function (s) { return Math.abs(largest) >= s[0]; })[0] || steps[2];
@@ -112,7 +122,7 @@ function legend(entries) {  // in the page, where it wraps, not in the picture
 // One bar a row, its parts side by side: those above zero to the right, those below to the left.
 function stackedRows(id, names, parts, options) {
   var width = widthOf(id), many = names.length > 30, rowHeight = many ? 15 : 26;
-  var most = width < 560 ? 15 : 34, longest = 0;
+  var most = width < 560 ? 15 : 34, longest = 0, labels = shortened(names, most);
   names.forEach(function (name) { longest = Math.max(longest, Math.min(most, name.length)); });
   var box = {left: 14 + longest * 6.6, right: width - (options.totals ? 74 : 16), top: 6};
   box.bottom = box.top + rowHeight * names.length + 4;
@@ -131,7 +141,7 @@ function stackedRows(id, names, parts, options) {
     if (options.marked === row) {
       inner += tag('rect', {x: 0, y: y - 1, width: width, height: rowHeight - 1, fill: '#E8F1F8'});
     }
-    inner += text(box.left - 8, y + rowHeight / 2 + 2, short(name, most),
+    inner += text(box.left - 8, y + rowHeight / 2 + 2, labels[row],
       {'text-anchor': 'end', 'font-size': many ? 11 : 12, 'data-tip': name});
     parts.forEach(function (part) {
       var v = part.values[row];

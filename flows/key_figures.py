@@ -16,6 +16,9 @@ from pp_p2p.names import DAY, HOUR, OPERATOR, PARTICIPANT
 NONE: Final = "–"
 """Stands where there is no value."""
 
+NO_BOUND: Final = "no bound"
+"""Stands where a bound, or the gap to it, is infinite."""
+
 STAGES: Final = ("plan", "joint", "trade")
 """Stages of a study with a certificate; ``joint`` is there where the study asks for it."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
 import xarray as xr
 
-from flows.key_figures import NONE, digits, diverged, first_of, stages, whole
+from flows.key_figures import NO_BOUND, NONE, digits, diverged, first_of, stages, whole
 from flows.report_market import words_of
 from flows.report_page import folded, paragraph, section, table
 
@@ -101,8 +102,8 @@ _CERTIFICATE: Final = (
     ("Ended because", ("termination",), "text"),
     ("Confirmed by AC power flow", ("relaxation",), "confirmed"),
     ("Objective", ("objective_eur_per_year", "objective_eur"), "money"),
-    ("Bound", ("bound_eur_per_year", "bound_eur"), "money"),
-    ("Gap, relative", ("gap",), "number"),
+    ("Bound", ("bound_eur_per_year", "bound_eur"), "bound"),
+    ("Gap, relative", ("gap",), "gap"),
     ("Iterations", ("iterations",), "text"),
     ("Formulation", ("formulation",), "text"),
     ("Solver and version", ("solver",), "text"),
@@ -125,12 +126,14 @@ def _attribute(tree: xr.DataTree, stage: str, names: tuple[str, ...], kind: str)
         return NONE
     if kind == "confirmed":
         return "yes" if value == "exact" else "NO"
-    if kind == "money":
+    if kind in ("bound", "gap") and not math.isfinite(float(value)):
+        return NO_BOUND
+    if kind in ("money", "bound"):
         per_year = any(name.endswith("per_year") and name in attrs for name in names)
         return f"{whole(value)} EUR{'/a' if per_year else ''}"
     if kind == "words":
         return str(value).replace("_", " ")
-    return digits(value, 2) if kind == "number" else str(value)
+    return digits(value, 2) if kind in ("number", "gap") else str(value)
 
 
 READING: Final = (

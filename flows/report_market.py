@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import xarray as xr
 
-from flows.key_figures import day_title, digits, trade_per_year, whole
+from flows.key_figures import day_title, digits, per_year, span_text, trade_per_year, whole
 from flows.report_page import paragraph, table, warning
-from pp_p2p.names import DAY, HOUR
+from pp_p2p.names import DAY, HOUR, PARTICIPANT
 
 NASH: Final = "nash_bargaining"
+
+NO_REGRET: Final = 1e-6
+"""A regret below this share of the day's turnover (of at least 1 EUR) is that of rounding: 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,10 +91,11 @@ _DAY_COLUMNS: Final[tuple[tuple[str, str, Callable[[xr.DataArray], Any]], ...]] 
 
 def day_columns(trade: xr.Dataset) -> list[tuple[str, list[str]]]:
     """Return head and cells, day by day, of what only this market has."""
+    found = trade.assign(regret_eur=_regret(trade)) if "regret_eur" in trade else trade
     return [
-        (head, [digits(float(v), 2) for v in read(trade[name]).to_numpy()])
+        (head, [digits(float(v), 2) for v in read(found[name]).to_numpy()])
         for name, head, read in _DAY_COLUMNS
-        if name in trade
+        if name in found
     ]
 
 
@@ -123,6 +129,8 @@ def market_details(tree: xr.DataTree) -> list[str]:
     if str(trade.attrs.get("congestion", "none")) != "none" and "sales_lost_by_round_mw" in trade:
         parts.append(paragraph(_management(trade)))
     if "open_elements" in trade:
+        if "operations" in trade:
+            parts.append(paragraph(_switching(trade, span_text(tree))))
         parts.append(_configurations(tree, trade))
     return parts
 
@@ -152,14 +160,39 @@ def operator_words(tree: xr.DataTree, span: str) -> str:
 
 
 def _game(trade: xr.Dataset) -> str:
-    verdicts = list(dict.fromkeys(trade["equilibrium"].to_numpy().tolist()))
+    verdicts = "; ".join(
+        f"{n} day{'' if n == 1 else 's'}: {words}"
+        for words, n in Counter(trade["equilibrium"].to_numpy().tolist()).items()
+    )
     existence = list(dict.fromkeys(trade["existence"].to_numpy().tolist()))
     unique = int((trade["unique"] == "condition holds").sum())
     return (
-        f"What the market ends in: {', '.join(map(str, verdicts))}. Whether an equilibrium exists: "
+        f"What the market ends in on the typical days: {verdicts}. Whether an equilibrium exists: "
         f"{'; '.join(map(str, existence))}. That there is no other one is proven for {unique} of "
         f"{trade.sizes[DAY]} days. The regret is what anyone could gain at most by moving alone, "
-        f"{digits(float(trade['regret_eur'].max()), 2)} EUR on the worst day."
+        f"{digits(float(_regret(trade).max()), 2)} EUR on the worst day."
+    )
+
+
+def _regret(trade: xr.Dataset) -> xr.DataArray:
+    """Return the regret of each day, 0 where it is no more than rounding."""
+    turnover = trade["payment_eur"].clip(min=0.0).sum(PARTICIPANT)
+    regret = trade["regret_eur"]
+    return regret.where(regret > NO_REGRET * np.maximum(turnover, 1.0), 0.0)
+
+
+def _switching(trade: xr.Dataset, span: str) -> str:
+    """Return how often the network is switched in `span`, for how much, and where the worth is."""
+    cost = ""
+    if "switching_cost_eur" in trade:
+        eur = float(per_year(trade["switching_cost_eur"], trade["weight"]))
+        cost = f" for {whole(eur)} EUR, which are in the operator's cost"
+    n = float(per_year(trade["operations"].sum(HOUR), trade["weight"]))
+    return (
+        f"The operator reconfigures the network by {digits(n)} switching operations in {span}"
+        f"{cost}. Without trade means the reconfigured day without trades, too, which is where "
+        "bargaining starts: what the operator saves by switching alone is in both costs and not in "
+        "the gain of trading. Compare with a case that has no [trade.reconfigure] to see it."
     )
 
 

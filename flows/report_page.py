@@ -41,6 +41,8 @@ section {{ background: white; border: 1px solid #E4E7EB; border-radius: 8px; pad
 table {{ border-collapse: separate; border-spacing: 0; font-size: 0.9rem;
   font-variant-numeric: tabular-nums; }}
 caption {{ text-align: left; font-weight: 600; padding: 4px 0; }}
+caption span {{ position: sticky; left: 0; display: inline-block; white-space: normal;
+  max-width: min(100%, calc(100vw - 64px)); }}
 th, td {{ padding: 5px 14px 5px 0; border-bottom: 1px solid #E4E7EB; text-align: left;
   vertical-align: top; white-space: nowrap; }}
 thead th {{ border-bottom: 2px solid {GREY}; vertical-align: bottom; }}
@@ -84,9 +86,10 @@ SCRIPT: Final = """
     entries.forEach(function (entry) {
       var plot = entry.target.querySelector('.js-plotly-plot');
       if (plot && entry.contentRect.width > 0 && !printing) {
-        turn(plot, entry.contentRect.width < 520).then(function () {
-          Plotly.Plots.resize(plot);
-        });
+        var narrow = entry.contentRect.width < 520, steps = [turn, stack];
+        if (!narrow) { steps.reverse(); }  // back in the order they came
+        steps[0](plot, narrow).then(function () { return steps[1](plot, narrow); }).then(
+          function () { Plotly.Plots.resize(plot); });
       }
     });
   });
@@ -104,6 +107,21 @@ SCRIPT: Final = """
     plot.turned = narrow;
     plot.parentNode.style.height = (narrow ? height : plot.upright) + 'px';
     return Plotly.update(plot, {x: xs, y: ys}, {height: narrow ? height : plot.upright});
+  }
+  // A legend below a picture is one column where the screen is narrow: a row would be cut.
+  function stack(plot, narrow) {
+    var legend = plot.layout.legend;
+    if (!legend || legend.yanchor !== 'top' || Boolean(plot.stacked) === narrow) {
+      return Promise.resolve();
+    }
+    plot.stacked = narrow;
+    plot.entries = plot.entries || 20 * plot.querySelectorAll('.legend .traces').length;
+    var height = plot._fullLayout.height + (narrow ? plot.entries : -plot.entries);
+    return new Promise(requestAnimationFrame).then(function () {  // not while sizes are told
+      plot.parentNode.style.height = height + 'px';
+      return Plotly.relayout(plot, {height: height, 'legend.orientation': narrow ? 'v' : 'h',
+        'legend.x': narrow ? 0 : 0.5, 'legend.xanchor': narrow ? 'left' : 'center'});
+    });
   }
   document.querySelectorAll('.plot').forEach(function (box) { watch.observe(box); });
   // Plotly draws for the screen's width: on paper the pictures must fit the page instead.
@@ -248,7 +266,7 @@ def table(
     )
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{text(caption)}">\n<table>'
-        f"<caption>{text(caption)}</caption>\n<thead><tr>{titles}</tr></thead>\n"
+        f"<caption><span>{text(caption)}</span></caption>\n<thead><tr>{titles}</tr></thead>\n"
         f"<tbody>\n{body}\n</tbody></table>\n</div>"
     )
 

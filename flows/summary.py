@@ -14,6 +14,7 @@ from rich.table import Table
 
 from flows.key_figures import (
     ITEM_NAMES,
+    NO_BOUND,
     KeyFigures,
     confirmed,
     digits,
@@ -216,14 +217,15 @@ def _certificates(tree: xr.DataTree) -> Table:
     table = _table("Certificates", ("", *stages(tree)), ())
     objective = ("objective_eur_per_year", "objective_eur", "npc_eur")
 
-    def row(name: str, *keys: str, factor: float = 1.0) -> None:
+    def row(name: str, *keys: str) -> None:
         values = (first_of(tree[stage].attrs, keys) for stage in stages(tree))
-        _add(table, name, *("-" if v is None else digits(factor * float(v), 2) for v in values))
+        _add(table, name, *("-" if v is None else digits(float(v), 2) for v in values))
 
     _add(table, "status", *(tree[s].attrs.get("status", "-") for s in stages(tree)))
     values = (first_of(tree[s].attrs, objective) for s in stages(tree))
     _add(table, "objective, EUR", *("-" if v is None else whole(v) for v in values))
-    row("gap, %", "gap", factor=100.0)
+    gaps = [first_of(tree[s].attrs, ("gap",)) for s in stages(tree)]
+    _add(table, "gap, %", *(_gap(gap) for gap in gaps))
     row("relaxation gap, p.u.", "relaxation_gap")
     row("AC voltage error, p.u.", "ac_vm_error_pu")
     row("AC loss error, %", "ac_loss_error_percent")
@@ -232,6 +234,12 @@ def _certificates(tree: xr.DataTree) -> Table:
         table, "AC power flow", *("confirmed" if good[s] else "NOT confirmed" for s in stages(tree))
     )
     return table
+
+
+def _gap(gap: Any) -> str:
+    if gap is None:
+        return "-"
+    return digits(100.0 * float(gap), 2) if math.isfinite(float(gap)) else NO_BOUND
 
 
 def _table(title: str, words: tuple[str, ...], numbers: tuple[str, ...]) -> Table:

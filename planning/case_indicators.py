@@ -22,11 +22,13 @@ from pp_p2p.results import label
 
 NEEDED: Final = ("network", "days", "plan")
 
+EMISSION: Final = "emission_t_per_year"
+
 INDICES: Final = (
     "eens_mwh_per_year",
     "saidi_h_per_year",
     "saifi_per_year",
-    "emission_t_per_year",
+    EMISSION,
     "renewable_mwh_per_year",
 )
 """Of a plan, year by year."""
@@ -47,11 +49,12 @@ def study_indicators(study: xr.DataTree | Mapping[str, xr.Dataset]) -> xr.Datase
     -------
     Dataset
         Over ``stage`` (from 1; one for a plan of one year): reliability, losses, voltages,
-        loading, emissions. Over ``year`` and ``item``: ``cash_flow_eur`` and
-        ``present_value_eur``; a plan of one year has the annuity as ``investment``. Over
-        ``stage`` and ``candidate`` (by name): what is built. Over ``stage`` and ``participant``
-        (by name): gains of trading in a year; over ``stage`` what all pay after trade, and the
-        losses on the traded days, whatever the mechanism. Scalars: ``npc_eur``,
+        loading, emissions (NaN where none are given). Over ``year`` and ``item``:
+        ``cash_flow_eur`` and ``present_value_eur``; a plan of one year has the annuity as
+        ``investment``. Over ``stage`` and ``candidate`` (by name): what is built. Over ``stage``
+        and ``participant`` (by name): gains of trading in a year; over ``stage`` what all pay
+        after trade, the losses on the traded days, whatever the mechanism, and, where the network
+        is reconfigured, operations and what they cost. Scalars: ``npc_eur``,
         ``eac_eur_per_year``.
 
     Raises
@@ -140,6 +143,8 @@ def _of_stages(
         if name in one:
             value = one[name] if several else one[name].sel(case="plan", drop=True)
             found[name] = value
+    if EMISSION in found and not _emission_known(plan, days):
+        found[EMISSION] = found[EMISSION].where(False)
     hours = weight * step_h
     for name, of in (("loss_mwh_per_year", "loss_mw"), ("purchase_mwh_per_year", "p_buy_mw"),
                      ("sale_mwh_per_year", "p_sell_mw")):  # fmt: skip
@@ -159,6 +164,11 @@ def _of_stages(
             found[f"{kind}_loading_max_percent"] = loading.max([*over, kind])
     kept = {k: v.reset_coords(drop=True).drop_attrs() for k, v in found.items()}
     return xr.Dataset(kept)
+
+
+def _emission_known(plan: xr.Dataset, days: xr.Dataset) -> bool:
+    """Return whether emissions were given, of the grid or of units: a 0 without is no number."""
+    return "grid_emission_t_per_mwh" in days or bool((plan[EMISSION] != 0).any())
 
 
 def _load_mwh(
@@ -242,6 +252,8 @@ def _of_market(one: xr.Dataset, weight: xr.DataArray, step_h: float) -> xr.Datas
         found["limits_broken_per_year"] = (one["limits_broken"] * weight).sum(DAY)
     if "operations" in one:
         found["switching_per_year"] = (one["operations"].sum(HOUR) * weight).sum(DAY)
+    if "switching_cost_eur" in one:
+        found["switching_cost_eur_per_year"] = (one["switching_cost_eur"] * weight).sum(DAY)
     return xr.Dataset({k: v.reset_coords(drop=True).drop_attrs() for k, v in found.items()})
 
 

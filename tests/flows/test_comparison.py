@@ -17,7 +17,14 @@ import pytest
 import xarray as xr
 
 import planning
-from flows.comparison import compare_files, export, find_results, long_table, summary_table
+from flows.comparison import (
+    compare_files,
+    export,
+    find_results,
+    long_table,
+    require_case,
+    summary_table,
+)
 from flows.comparison_data import page_data
 from flows.comparison_figures import costs_figure, map_figure, write_pictures
 from flows.comparison_page import comparison_html
@@ -152,6 +159,52 @@ def test_pictures_are_written_with_the_numbers_of_the_page(
     assert widths == pytest.approx(float(compared["present_value_eur"].sum()) / 1e3)
     many = map_figure(page_data(planning.compare(varied(study, 20)), network, 3))
     assert len([axes for axes in many.axes if axes.get_title(loc="left")]) == 12
+
+
+def test_cases_of_one_cost_are_said_to_cost_the_same(study: xr.DataTree) -> None:
+    of = planning.study_indicators(study)
+    page = comparison_html(planning.compare({k: {"indicators": of} for k in ("base", "same")}))
+    assert "All cases cost the same" in page
+    assert "The cheapest case" not in page
+
+
+def test_a_scenario_names_its_only_case(study: xr.DataTree) -> None:
+    of = planning.study_indicators(study)
+    names = ("base, rate 4", "base, rate 6", "sale, rate 4")
+    compared = planning.compare({k: {"indicators": of} for k in names})
+    assert require_case(compared, "sale") == "sale, rate 4"
+    with pytest.raises(InvalidInput, match="'base, rate 4', 'base, rate 6'"):
+        require_case(compared, "base")
+
+
+def test_emissions_that_nobody_gave_are_no_number(study: xr.DataTree) -> None:
+    known = study.copy(deep=True)
+    hours = known["days"]["price_buy_eur_per_mwh"] * 0
+    known["days"] = known["days"].to_dataset().assign(grid_emission_t_per_mwh=hours)
+    unknown = study.copy(deep=True)
+    for one in (known, unknown):
+        plan = one["plan"].to_dataset()
+        zero = plan["eens_mwh_per_year"] * 0.0
+        one["plan"] = plan.assign(emission_t_per_year=zero)
+    unknown["days"] = unknown["days"].to_dataset().drop_vars(
+        "grid_emission_t_per_mwh", errors="ignore")  # fmt: skip
+    assert planning.study_indicators(known)["emission_t_per_year"].item() == 0.0
+    assert np.isnan(planning.study_indicators(unknown)["emission_t_per_year"].item())
+
+
+def test_soft_open_points_that_are_there_are_on_the_map(study: xr.DataTree) -> None:
+    network = study["network"].to_dataset().drop_dims(["sop", "sop_terminal"], errors="ignore")
+    buses = network["bus"].to_numpy()[[0, -1]]
+    network = network.assign_coords(sop=[7]).assign(
+        sop_name=("sop", np.array(["Link"])),
+        terminal_sop=("sop_terminal", [7, 7]),
+        terminal_bus=("sop_terminal", buses),
+    )
+    content = page_data(planning.compare(varied(study, 2)), network, 0)
+    (device,) = content["network"]["sops"]
+    assert (device["name"], device["buses"]) == ("Link", buses.tolist())
+    legend = map_figure(content).legends[0]
+    assert "soft open point that is there" in [t.get_text() for t in legend.get_texts()]
 
 
 def test_results_are_found_and_named_apart(tmp_path: Path) -> None:
@@ -298,6 +351,17 @@ def test_a_hundred_cases_are_filtered_sorted_and_compared(
         "1 same as the base", "focus kept", "ascending", "case 23", "9 of 100 cases are shown",
         "%", "0 unnamed", "comparison.csv,costs.png,second-map.png",
     ]  # fmt: skip
+
+
+def test_another_ending_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.cli import compare
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidInput, match="unknown ending"):
+        compare([str(tmp_path / "none.nc")], table=[tmp_path / "t.txt"])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_compares_stored_files(tmp_path: Path) -> None:

@@ -289,3 +289,41 @@ def test_planning_together_that_is_not_confirmed_says_so(study_tree):
     tree = study_tree(together=True)
     tree["joint"].attrs["relaxation"] = "inexact"
     assert "NOT confirmed by AC power flow: joint" in report_html(tree)
+
+
+def test_a_bound_that_is_not_there_is_no_number(study_tree):
+    tree = study_tree()
+    tree["trade"].attrs |= {"gap": np.inf, "bound_eur_per_year": -np.inf}
+    text = Page(report_html(tree)).text
+    assert "Gap, relative 0.002 no bound" in text
+    assert "infinite EUR" not in text
+
+
+def test_days_of_a_game_are_told_by_how_they_end(study_tree):
+    tree = study_tree()
+    ends = ["equilibrium (price game)", "nothing is traded", "equilibrium (price game)"]
+    trade = tree["trade"].to_dataset()
+    tree["trade"] = trade.assign(
+        equilibrium=("day", np.array(ends)),
+        existence=("day", np.array(["guaranteed"] * 3)),
+        unique=("day", np.array(["condition holds"] * 3)),
+        regret_eur=("day", [1.8e-15, 0.0, 0.0]),
+    )
+    text = Page(report_html(tree)).text
+    assert "2 days: equilibrium (price game); 1 day: nothing is traded." in text
+    assert "by moving alone, 0 EUR on the worst day" in text
+    assert "e-15" not in text
+
+
+def test_what_switching_alone_saves_is_said_to_be_elsewhere(study_tree):
+    tree = study_tree()
+    trade = tree["trade"].to_dataset()
+    daily = 0.0 * trade["weight"]
+    tree["trade"] = trade.assign(
+        operations=(daily + 1.0).expand_dims(hour=trade["hour"].to_numpy()) / trade.sizes["hour"],
+        switching_cost_eur=daily + 10.0,
+        open_elements=(("day", "hour"), np.full((3, trade.sizes["hour"]), "line 4")),
+    )
+    text = Page(report_html(tree)).text.replace("\u202f", " ")
+    assert "by 366 switching operations in a year for 3 660 EUR" in text
+    assert "is in both costs and not in the gain of trading" in text

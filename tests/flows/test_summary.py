@@ -92,3 +92,9 @@ def test_planning_together_is_a_table(study_tree):
     assert "North 100.0 90.0 -5.0 10.0 0.0" in lines
     assert "operator 400.0 390.0 0.0 10.0 300.0" in lines
     assert "AC power flow confirmed confirmed confirmed" in lines
+
+
+def test_a_bound_that_is_not_there_is_no_number(study_tree):
+    tree = study_tree()
+    tree["trade"].attrs |= {"gap": np.inf}
+    assert "gap, % 0.2 no bound" in words(printed(tree))
