@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import threading
 import time
@@ -86,7 +88,7 @@ def run(
         prefect_server.start()  # while the rest is loaded
     from flows.study_run import run_study
 
-    try:
+    with _ended_by_ctrl_c("the command without --fresh" if fresh else "the same command"):
         result = run_study(
             study,
             engine=engine,  # type: ignore[arg-type]
@@ -98,10 +100,6 @@ def run(
             watch=_progress,
             tell=lambda line: err.print(line, style="yellow", markup=False, soft_wrap=True),
         )
-    except KeyboardInterrupt:
-        same = "the command without --fresh" if fresh else "the same command"
-        err.print(f"stopped; run {same} again to go on", style="yellow", soft_wrap=True)
-        sys.exit(STOPPED)
     code = _show_cases(result) if result.cases[0].case else _show_study(result)
     err.print(f"done in {time.perf_counter() - started:.1f} s")
     if code:
@@ -292,6 +290,28 @@ def main() -> None:
     except P2PError as error:
         err.print(str(error), style="red", markup=False, soft_wrap=True)
         sys.exit(USER_MISTAKE)
+
+
+@contextmanager
+def _ended_by_ctrl_c(again: str) -> Iterator[None]:
+    """End this process at Ctrl-C, at once and with one line.
+
+    Nothing is unwound: threads would first finish their steps. A run may be killed at any time,
+    and the processes that it has started end with it.
+    """
+
+    def end(*_: object) -> None:
+        line = f"stopped; run {again} again to go on\n"
+        if err.is_terminal:  # a line that is alive gives way, and the cursor comes back
+            line = f"\r\033[2K\033[?25h{line}"
+        os.write(2, line.encode())
+        os._exit(STOPPED)
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
