@@ -66,7 +66,7 @@ def find_results(paths: Iterable[str | os.PathLike[str]]) -> dict[str, Path]:
         if not is_remote(path):
             given = local_path(path)
         elif (there := filesystem(os.fspath(path))[1]).endswith(".nc"):
-            given = local_file(path)
+            given, called = local_file(path), PurePosixPath(there).parent.parent.name
         else:  # what the copy is called says nothing
             given, called = results_of(os.fspath(path)), PurePosixPath(there).name
         if given.is_dir():

@@ -138,9 +138,10 @@ def _combinations(
 
 def _with_section(key: str) -> str:
     """Return which key of a section may be meant by one without."""
-    full = {
-        k: path_text((*where, k)) for where, model in section_paths() for k in model.model_fields
-    }
+    full = dict[str, str]()
+    for where, model in section_paths():
+        for name in model.model_fields:
+            full.setdefault(name, path_text((*where, name)))
     near = difflib.get_close_matches(key, full, n=1)
     return f"did you mean {full[near[0]]!r}? " if near else ""
 
