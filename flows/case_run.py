@@ -133,6 +133,12 @@ class CaseRunner:
         reading = self._reading(study)
         return self._has(reading) and all(self._has(work) for work in self._works(study))
 
+    def kept(self, study: Study) -> set[str]:
+        """Return the keys of what `study` needs and earlier runs have computed."""
+        reading = self._reading(study)
+        works = [reading, *self._works(study)] if self._has(reading) else []
+        return {work.key for work in works if self._has(work)}
+
     def _reading(self, study: Study) -> Work:
         return self._work(study, "read", "read network and profiles", inputs_key(study))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import threading
 import time
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 USER_MISTAKE: Final = 2
 NO_SOLUTION: Final = 3
 FAILED: Final = 4
+STOPPED: Final = 130
 CODES: Final = {
     "done": 0,
     "wrong input": USER_MISTAKE,
@@ -85,17 +88,18 @@ def run(
         prefect_server.start()  # while the rest is loaded
     from flows.study_run import run_study
 
-    result = run_study(
-        study,
-        engine=engine,  # type: ignore[arg-type]
-        output=output,
-        runner=runner,
-        n_workers=workers,
-        only=only or (),
-        fresh=fresh,
-        watch=_progress,
-        tell=lambda line: err.print(line, style="yellow", markup=False, soft_wrap=True),
-    )
+    with _ended_by_ctrl_c("the command without --fresh" if fresh else "the same command"):
+        result = run_study(
+            study,
+            engine=engine,  # type: ignore[arg-type]
+            output=output,
+            runner=runner,
+            n_workers=workers,
+            only=only or (),
+            fresh=fresh,
+            watch=_progress,
+            tell=lambda line: err.print(line, style="yellow", markup=False, soft_wrap=True),
+        )
     code = _show_cases(result) if result.cases[0].case else _show_study(result)
     err.print(f"done in {time.perf_counter() - started:.1f} s")
     if code:
@@ -185,17 +189,24 @@ def compare(
 
 @app.command()
 def report(
-    result: Annotated[Path, typer.Argument(help="A study's result.nc.", show_default=False)],
+    result: Annotated[
+        str, typer.Argument(help="A study's result.nc, or a URL of it.", show_default=False)
+    ],
     output: Annotated[
-        Path | None, typer.Option(help="HTML file; by default report.html beside the result.")
+        Path | None,
+        typer.Option(
+            help="HTML file; by default report.html beside the result, of a URL in this folder."
+        ),
     ] = None,
 ) -> None:
     """Draw the report of a stored study again."""
     from flows.chain import REPORT_NAME, write_text
     from flows.report import open_study, report_html
+    from pp_p2p.storage import is_remote, local_path
 
     page = report_html(open_study(result))
-    out.print(f"report  {write_text(output or result.parent / REPORT_NAME, page)}", soft_wrap=True)
+    home = Path() if is_remote(result) else local_path(result).parent
+    out.print(f"report  {write_text(output or home / REPORT_NAME, page)}", soft_wrap=True)
 
 
 @app.command()
@@ -286,6 +297,28 @@ def main() -> None:
     except P2PError as error:
         err.print(str(error), style="red", markup=False, soft_wrap=True)
         sys.exit(USER_MISTAKE)
+
+
+@contextmanager
+def _ended_by_ctrl_c(again: str) -> Iterator[None]:
+    """End this process at Ctrl-C, at once and with one line.
+
+    Nothing is unwound: threads would first finish their steps. A run may be killed at any time,
+    and the processes that it has started end with it.
+    """
+
+    def end(*_: object) -> None:
+        line = f"stopped; run {again} again to go on\n"
+        if err.is_terminal:  # a line that is alive gives way, and the cursor comes back
+            line = f"\r\033[2K\033[?25h{line}"
+        os.write(2, line.encode())
+        os._exit(STOPPED)
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

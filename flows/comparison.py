@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import numpy as np
@@ -64,16 +64,17 @@ def find_results(paths: Iterable[str | os.PathLike[str]]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     missing = []
     for path in paths:
+        called = ""
         if not is_remote(path):
             given = local_path(path)
-        elif filesystem(os.fspath(path))[1].endswith(".nc"):
-            given = local_file(path)
-        else:
-            given = results_of(os.fspath(path))
+        elif (there := filesystem(os.fspath(path))[1]).endswith(".nc"):
+            given, called = local_file(path), PurePosixPath(there).parent.parent.name
+        else:  # what the copy is called says nothing
+            given, called = results_of(os.fspath(path)), PurePosixPath(there).name
         if given.is_dir():
             entries = read_manifest(given).get("cases", [])
             files = [
-                (one["case"] or given.name, given / one["result"])
+                (one["case"] or called or given.name, given / one["result"])
                 for one in entries
                 if one["state"] == "done"
             ] or [
@@ -84,7 +85,7 @@ def find_results(paths: Iterable[str | os.PathLike[str]]) -> dict[str, Path]:
             files = [(given.parent.name if given.name == RESULT_NAME else given.stem, given)]
         missing += [] if files else [given]
         for name, file in files:
-            found[_free_name(name, file, found)] = file
+            found[_free_name(name, called or file.parent.parent.name, found)] = file
     if missing or not found:
         raise InvalidInput(
             Finding(
@@ -96,11 +97,11 @@ def find_results(paths: Iterable[str | os.PathLike[str]]) -> dict[str, Path]:
     return found
 
 
-def _free_name(name: str, file: Path, taken: Mapping[str, Path]) -> str:
+def _free_name(name: str, study: str, taken: Mapping[str, Path]) -> str:
     """Return `name`, told apart from those that are taken."""
     if name not in taken:
         return name
-    longer = f"{file.parent.parent.name}: {name}"
+    longer = f"{study}: {name}"
     number = 2
     while longer in taken:
         longer = f"{name} ({number})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from flows.study_net_rules import network_findings
 from flows.study_rules import rule_findings
 from flows.study_sections import is_array, section_in
 from flows.study_text import KeyPath, StudyText, closest, path_text
+from flows.study_toml import parsed
 from pp_p2p.errors import Finding, InvalidInput, raise_if_any
 
 __all__ = [
@@ -95,12 +95,7 @@ def load_cases(path: str | Path) -> tuple[Study, ...]:
 def _load(path: str | Path) -> tuple[Study, tuple[Study, ...]]:
     file = Path(path)
     content = _read(file)
-    try:
-        raw = tomllib.loads(content)
-    except tomllib.TOMLDecodeError as error:
-        mend = 'mend the line; text stands in "quotes", a table starts with [name]'
-        raise InvalidInput(Finding(table=file.name, rule=f"no TOML: {error}", mend=mend)) from None
-    text = StudyText(file, content)
+    raw, text = parsed(file, content), StudyText(file, content)
     study = _checked(raw, text)
     study._file, study._text = file.absolute(), content
     return study, _checked_cases(raw, text, study) if has_cases(raw) else (study,)
@@ -125,7 +120,7 @@ def _checked(raw: Mapping[str, Any], text: StudyText) -> Study:
 
 
 def _checked_cases(raw: Mapping[str, Any], text: StudyText, base: Study) -> tuple[Study, ...]:
-    expanded, wrong = expand(raw)
+    expanded, wrong = expand(raw, text)
     found = [text.finding(*violation) for violation in wrong]
     cases = []
     for case in expanded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +13,8 @@ from typing import Any, Final
 from flows.key_meaning import Raw, Violation, drop_without_meaning
 from flows.study_candidate import Candidate
 from flows.study_scenarios import NOT_OVERRIDDEN, OVERRIDDEN_BY_NAME
-from flows.study_text import KeyPath, closest
+from flows.study_sections import section_paths
+from flows.study_text import KeyPath, StudyText, closest, path_text
 from flows.study_trade_rules import drop_of_other_mechanisms
 
 MOST_CASES: Final = 2000
@@ -56,13 +58,15 @@ def folder_name(case: str) -> str:
     return re.sub(r"[^A-Za-z0-9._+-]+", "_", case).strip("_.") or "case"
 
 
-def expand(raw: Raw) -> tuple[list[RawCase], list[Violation]]:
+def expand(raw: Raw, text: StudyText) -> tuple[list[RawCase], list[Violation]]:
     """Return every case of a study file, and what is wrong with scenarios and matrix.
 
     Parameters
     ----------
     raw : mapping
         The tables of a study file that is sound but for these.
+    text : StudyText
+        Tells the lines.
     """
     base = {k: v for k, v in raw.items() if k not in ("scenario", "matrix")}
     wrong: list[Violation] = []
@@ -84,18 +88,27 @@ def expand(raw: Raw) -> tuple[list[RawCase], list[Violation]]:
             name = ", ".join(filter(None, [str(scenario["name"]), said])) or "base"
             cases.append(RawCase(name=name, raw=both.tables, origins=both.origins))
             wrong += both.wrong
-    return cases, list(dict.fromkeys([*wrong, *_alike(cases, raw)]))
+    return cases, list(dict.fromkeys([*wrong, *_alike(cases, raw, text)]))
 
 
-def _alike(cases: list[RawCase], raw: Raw) -> Iterator[Violation]:
-    names = [folder_name(case.name).lower() for case in cases]
-    twice = next((n for n in names if names.count(n) > 1), None)
-    if twice is not None:
-        own = [folder_name(str(one["name"])).lower() for one in raw.get("scenario", [])]
-        again = next((k for k, n in enumerate(own) if n in own[:k]), None)
-        path: KeyPath = ("matrix",) if again is None else ("scenario", again, "name")
+def _alike(cases: list[RawCase], raw: Raw, text: StudyText) -> Iterator[Violation]:
+    folders = [folder_name(case.name).lower() for case in cases]
+    twice = next((n for n in folders if folders.count(n) > 1), None)
+    if twice is None:
+        return
+    names = [str(one["name"]) for one in raw.get("scenario", [])]
+    own = [folder_name(name).lower() for name in names]
+    again = next((k for k, n in enumerate(own) if n in own[:k]), None)
+    if again is None:
         rule = f"makes several cases whose results would stand in the folder {twice!r}"
-        yield path, rule, "give each scenario a name of its own, and each value once"
+        yield ("matrix",), rule, "give each scenario a name of its own, and each value once"
+        return
+    first = own.index(own[again])
+    lines = " and ".join(str(text.line(("scenario", k, "name"))) for k in (first, again))
+    rule = f"two scenarios are named {names[again]!r} (lines {lines})"
+    if names[first] != names[again]:
+        rule = f"{names[first]!r} and {names[again]!r} (lines {lines}) would stand in one folder"
+    yield ("scenario", again, "name"), rule, "give each scenario a name of its own"
 
 
 def _combinations(
@@ -109,7 +122,9 @@ def _combinations(
         if not isinstance(values, list) or not values:
             wrong.append((origin, "is no list of values", "write [value, value, ...]"))
         elif len(path) < 2 or path[0] in NOT_OVERRIDDEN:
-            wrong.append((origin, "names no key of a section", 'write "section.key" = [...]'))
+            hint = _with_section(path[0]) if len(path) == 1 else ""
+            mend = f'{hint}write "section.key" = [...]'
+            wrong.append((origin, "names no key of a section", mend))
         else:
             said = [_said(path, value, k) for k, value in enumerate(values, start=1)]
             axes.append([(s, (path, v, origin)) for s, v in zip(said, values, strict=True)])
@@ -119,6 +134,16 @@ def _combinations(
         (", ".join(said for said, _ in chosen), [override for _, override in chosen])
         for chosen in itertools.product(*axes)
     ]
+
+
+def _with_section(key: str) -> str:
+    """Return which key of a section may be meant by one without."""
+    full = dict[str, str]()
+    for where, model in section_paths():
+        for name in model.model_fields:
+            full.setdefault(name, path_text((*where, name)))
+    near = difflib.get_close_matches(key, full, n=1)
+    return f"did you mean {full[near[0]]!r}? " if near else ""
 
 
 def _said(path: tuple[str, ...], value: object, number: int) -> str:
@@ -223,7 +248,8 @@ class _Overrides:
         table: Any = self.tables
         for depth, part in enumerate(path[:-1], start=1):
             if part not in table:
-                self.origins.setdefault(path[:depth], origin[: len(origin) - len(path) + depth])
+                end = len(origin) - (0 if origin[0] == "matrix" else len(path) - depth)
+                self.origins.setdefault(path[:depth], origin[:end])
             table = table.setdefault(part, {})
             if not isinstance(table, dict):
                 rule = f"{'.'.join(path[:depth])} is no section"

@@ -50,8 +50,12 @@ def _candidates(study: Study, net: Mapping[str, Any]) -> Iterator[Violation]:
         here: KeyPath = ("candidate", i)
         for key in ("line", "switch"):
             row = getattr(candidate, key)
-            if row is not None and row not in _index(net, key):
-                yield (*here, key), f"the net has no {key} {row}", f"use an index of net.{key}"
+            if row is not None and row not in (known := _index(net, key)):
+                rule, mend = f"the net has no {key} {row}", f"use an index of net.{key}"
+                if not known:
+                    rule = f"{rule}: its table net.{key} is empty"
+                    mend = "remove the candidate, or use a net that has some"
+                yield (*here, key), rule, mend
         line, types = candidate.line, net.get("std_types", {}).get("line")
         if candidate.std_type is not None and types is not None and candidate.std_type not in types:
             rule = f"the net has no line type {candidate.std_type!r}"

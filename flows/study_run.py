@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import typing
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import xarray as xr
+from pydantic import ValidationError
 
 from flows import prefect_server
 from flows.case_run import Call, CaseResult, CaseRunner, Watch
@@ -18,11 +20,12 @@ from flows.engines import ENGINES, Engine, choose_engine
 from flows.file_lock import only_run
 from flows.mirror import Mirror, mirror_of
 from flows.study import Study, load_cases
-from flows.study_scenarios import Running
+from flows.study_scenarios import Runner, Running
+from flows.study_text import closest
 from flows.task_store import FOLDER, TaskStore, checksum, require_writable
 from flows.workers import workers
 from pp_p2p.errors import Finding, InvalidInput
-from pp_p2p.storage import below, is_remote, local_path
+from pp_p2p.storage import below, ends_with_process, is_remote, local_path
 
 MANIFEST_NAME: Final = "study.json"
 """Says which cases a folder of results has, and what became of each."""
@@ -138,7 +141,7 @@ def run_study(
             Finding(
                 table="engine",
                 rule=f"there is no engine {engine!r}",
-                mend=f"choose one of {', '.join(ENGINES)}",
+                mend=f"{closest(engine, ENGINES)}choose one of {', '.join(ENGINES)}",
             )
         )
     if engine == "prefect":
@@ -164,12 +167,23 @@ def run_study(
             folder=folder, store=store, call=call, watch=around, do=team.do,
             tell=tell or (lambda _: None), url=mirror.url if mirror else "",
         )  # fmt: skip
+        _tell_first(one, chosen)
 
         def finish(told: list[Any]) -> StudyResult:
             return _finished(one, cases, _outcomes(one, chosen, told), mirror)
 
         meanwhile = () if one.is_kept(chosen[0]) else team.prepare(len(chosen))
         return each(one.run, chosen, team.count, finish, meanwhile)
+
+
+def _tell_first(one: CaseRunner, chosen: Sequence[Study]) -> None:
+    """Tell what the user should know before it begins."""
+    if ends_with_process(one.url):
+        one.tell(f"{one.url} lives in this process only; its copy in {one.folder} stays")
+    kept = len(set[str]().union(*(one.kept(study) for study in chosen)))
+    if kept:
+        steps = "step of an earlier run is" if kept == 1 else "steps of an earlier run are"
+        one.tell(f"{kept} {steps} kept")
 
 
 def _outcomes(one: CaseRunner, chosen: Sequence[Study], told: Sequence[Any]) -> list[CaseResult]:
@@ -209,11 +223,18 @@ def _running(study: Study, runner: str | None, n_workers: int | None) -> Running
     said = study.run.model_dump() | {k: v for k, v in given.items() if v is not None}
     try:
         return Running.model_validate(said)
-    except ValueError:
-        kinds = ", ".join(Running.model_json_schema()["properties"]["runner"]["enum"])
-        rule = f"runner {runner!r} with {n_workers} workers is not known"
-        mend = f"choose one of {kinds}, and 0 or more workers"
-        raise InvalidInput(Finding(table="run", rule=rule, mend=mend)) from None
+    except ValidationError as error:
+        wrong = {str(one["loc"][0]) for one in error.errors()}
+    found = []
+    if "runner" in wrong:
+        kinds = typing.get_args(Runner)
+        mend = f"{closest(str(runner), kinds)}choose one of {', '.join(kinds)}"
+        found.append(Finding(table="runner", rule=f"there is no runner {runner!r}", mend=mend))
+    if "workers" in wrong:
+        mend = "give 0 or more; 0: one for each core"
+        rule = f"{n_workers} is no number of workers"
+        found.append(Finding(table="workers", rule=rule, mend=mend))
+    raise InvalidInput(found)
 
 
 def _chosen(cases: Sequence[Study], only: Sequence[str]) -> list[Study]:

@@ -15,7 +15,8 @@ KeyPath = tuple[str | int, ...]
 """Keys and, for ``[[arrays]]``, positions from 0: ``("candidate", 2, "technology")``."""
 
 _HEADER = re.compile(r"^\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
-_KEY = re.compile(r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*[A-Za-z0-9_-]+)*)\s*=""")
+_PART = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
+_KEY = re.compile(rf"^\s*({_PART}(?:\s*\.\s*{_PART})*)\s*=")
 
 
 class StudyText:
@@ -110,17 +111,27 @@ def listed(values: Iterable[object]) -> str:
     return ", ".join(str(value) for value in values) or "(none)"
 
 
-def _line_of_keys(text: str) -> Mapping[KeyPath, int]:
-    """Return the line of each header and key; inline tables are found by what holds them."""
-    lines: dict[KeyPath, int] = {}
+def keys_by_line(text: str) -> list[tuple[int, KeyPath]]:
+    """Return line and path of each header and key; inline tables are found by what holds them."""
+    found: list[tuple[int, KeyPath]] = []
     counts: dict[KeyPath, int] = {}
     here: KeyPath = ()
     for number, line in enumerate(text.splitlines(), start=1):
         if header := _HEADER.match(line):
             here = _enter(header[2], counts, is_array=header[1] == "[[")
-            lines.setdefault(here, number)
+            found.append((number, here))
         elif key := _KEY.match(line):
-            lines.setdefault(here + _parts(key[1]), number)
+            found.append((number, here + _parts(key[1])))
+    return found
+
+
+def _line_of_keys(text: str) -> Mapping[KeyPath, int]:
+    """Return the line where each header, list of tables and key stands first."""
+    lines: dict[KeyPath, int] = {}
+    for number, path in keys_by_line(text):
+        lines.setdefault(path, number)
+        if path and isinstance(path[-1], int):
+            lines.setdefault(path[:-1], number)
     return lines
 
 
@@ -138,4 +149,4 @@ def _enter(name: str, counts: dict[KeyPath, int], *, is_array: bool) -> KeyPath:
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    return tuple(part.strip().strip("\"'") for part in name.split("."))
+    return tuple(part.strip("\"'") for part in re.findall(_PART, name))

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -181,15 +181,16 @@ def _context() -> Any:
 def _serve(pipe: Any) -> None:
     """Do what comes through `pipe` until it is closed."""
     end_with_parent()
-    for name in LOADED:
-        importlib.import_module(name)
-    while True:
-        try:
-            work = pipe.recv()
-        except (EOFError, OSError):
-            return
-        try:
-            answer: object = do_work(work)
-        except Exception as error:
-            answer = sendable(error)
-        pipe.send(answer)
+    with suppress(KeyboardInterrupt):  # Ctrl-C reaches every process: the first one tells of it
+        for name in LOADED:
+            importlib.import_module(name)
+        while True:
+            try:
+                work = pipe.recv()
+            except (EOFError, OSError):
+                return
+            try:
+                answer: object = do_work(work)
+            except Exception as error:
+                answer = sendable(error)
+            pipe.send(answer)

@@ -24,6 +24,11 @@ def is_remote(path: str | os.PathLike[str]) -> bool:
     return "://" in text and text.partition("://")[0] not in _LOCAL
 
 
+def ends_with_process(url: str) -> bool:
+    """Return whether what stands at `url` is gone when this process ends."""
+    return any(part.partition("://")[0] == "memory" for part in url.split("::"))
+
+
 def local_path(path: str | os.PathLike[str]) -> Path:
     """Return a local path from a path, or from a ``file://`` URL."""
     text = os.fspath(path)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.study import load_cases, study_template
 from pp_p2p.elements.tables import EXTENSIONS, TABLES
 
 ROOT = Path(__file__).parents[1]
@@ -35,6 +36,16 @@ def test_worked_use_runs(number: int, tmp_path: Path) -> None:
     code = [text for language, text in BLOCKS if language == "python"][number]
     code = code.replace('"results/mine"', repr(str(tmp_path)))
     exec(compile(code.replace("examples/", f"{ROOT}/examples/"), "README.md", "exec"), {})
+
+
+def test_scenarios_fit_the_study_of_init(tmp_path: Path) -> None:
+    """What is shown runs when it is added to that study, without the section it names."""
+    (shown,) = [text for language, text in BLOCKS if language == "toml" and "[[scenario]]" in text]
+    study = study_template()
+    begin, end = study.index("\n[collaboration]\n"), study.index("\n[trade]\n")
+    file = tmp_path / "study.toml"
+    file.write_text(study[:begin] + study[end:] + shown, encoding="utf-8")
+    assert len(load_cases(file)) == 6
 
 
 def test_images_exist() -> None:

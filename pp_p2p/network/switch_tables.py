@@ -74,7 +74,7 @@ def bad_rows(net: Any, chosen: Switchable) -> list[Finding]:
     for key in ("line", "switch"):
         lost = [k for k in chosen.get(key, ()) if k not in net[key].index]
         if lost:
-            rule, mend = f"are not in net.{key}", "name existing rows"
+            rule, mend = f"must be in net.{key}", "name existing rows"
             found.append(
                 Finding(table="switchable", column=key, rows=tuple(lost), rule=rule, mend=mend)
             )

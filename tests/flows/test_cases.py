@@ -143,7 +143,31 @@ MISTAKES = {
     "no name": ("[[scenario]]\n", "scenario[0].name: is missing"),
     "same name": (
         '[[scenario]]\nname = "x"\n[[scenario]]\nname = "X"\n',
-        "makes several cases whose results would stand in the folder 'x'",
+        "'x' and 'X' (lines ",
+    ),
+    "same name and values": (
+        '[[scenario]]\nname = "x"\n[[scenario]]\nname = "y"\n[[scenario]]\nname = "x"\n',
+        "scenario[2].name: two scenarios are named 'x' (lines ",
+    ),
+    "same value twice": (
+        '[matrix]\n"planning.budget_eur" = [1e6, 1e6]\n',
+        "matrix: makes several cases whose results would stand in the folder",
+    ),
+    "listed elements": (
+        '[[scenario]]\nname = "x"\n[[scenario.sop]]\nname = "y"\n',
+        "scenario[0].sop: is no table",
+    ),
+    "slip in a section of the matrix": (
+        '[matrix]\n"planing.budget_eur" = [1e6]\n',
+        "matrix.planing.budget_eur: unknown section; did you mean 'planning'?",
+    ),
+    "slip in a key of the matrix": (
+        '[matrix]\n"network.reliability.repair_tme_h" = [1.0]\n',
+        "matrix.network.reliability.repair_tme_h: unknown key; did you mean 'repair_time_h'?",
+    ),
+    "no section in the matrix": (
+        "[matrix]\nbudget_eurs = [1e6]\n",
+        "names no key of a section; did you mean 'planning.budget_eur'?",
     ),
     "matrix without a list": (
         '[matrix]\n"planning.budget_eur" = 3\n',
@@ -176,6 +200,22 @@ def test_one_mistake_leads_to_one_finding(tmp_path, mistake):
     assert said in found
     line = int(found.split(":")[1].split(",")[0])
     assert line > base_of(text).count("\n") or "in the case" in found
+
+
+@pytest.mark.parametrize(
+    ("mistake", "lines"),
+    [
+        ("same name and values", ":6,"),
+        ("same name and values", "(lines 2 and 6)"),
+        ("listed elements", ":3,"),
+        ("slip in a key of the matrix", ":2,"),
+        ("slip in a section of the matrix", ":2,"),
+    ],
+)
+def test_a_finding_names_its_own_line(tmp_path, mistake, lines):
+    (found,) = findings_of(tmp_path, MISTAKES[mistake][0])
+    before = TEMPLATE.count("\n")
+    assert re.sub(r"\d+", lambda n: str(int(n[0]) + before), lines) in found
 
 
 def test_a_horizon_becomes_stages(tmp_path):
@@ -256,4 +296,4 @@ def test_all_that_the_template_offers_is_good(tmp_path):
     assert {one.sop[0].sn_mva for one in cases if one.sop} == {(0.5,), (1.0,)}
     found = [str(one) for one in network_findings(cases[0], pn.case33bw())]
     assert len(found) == 1
-    assert "the net has no switch 0" in found[0]
+    assert "the net has no switch 0: its table net.switch is empty" in found[0]

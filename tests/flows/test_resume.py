@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,7 @@ import xarray as xr
 
 import flows
 from flows import subproblems
-from flows.cli import CODES
+from flows.cli import CODES, STOPPED
 from flows.clusters import DaskWorkers
 from flows.comparison import find_results
 from flows.file_lock import only_run
@@ -121,8 +122,9 @@ def test_a_damaged_result_is_computed_again(reference: Any, tmp_path: Path) -> N
     lines: list[str] = []
     flows.run_study(study, engine="plain", watch=said.watch, tell=lines.append)
     assert next(t.partition(": ")[2] for t in said.computed) == "plan the network"
-    assert len(lines) == 1
-    assert "damaged" in lines[0]
+    assert re.fullmatch(r"\d+ steps of an earlier run are kept", lines[0])
+    assert len(lines) == 2
+    assert "damaged" in lines[1]
     assert numbers(told.folder)["base"].identical(wrong["base"])
 
 
@@ -141,6 +143,12 @@ def test_only_some_cases_and_unknown_ones(reference: Any) -> None:
         flows.run_study(study, engine="plain", only=["x"])
     with pytest.raises(InvalidInput, match="choose one of serial, threads, processes"):
         flows.run_study(study, engine="plain", runner="cluster")
+    with pytest.raises(InvalidInput, match="'proceses'; did you mean 'processes'") as caught:
+        flows.run_study(study, engine="plain", runner="proceses")
+    assert "workers" not in str(caught.value)
+    with pytest.raises(InvalidInput, match="workers: -1 is no number of workers") as caught:
+        flows.run_study(study, engine="plain", n_workers=-1)
+    assert "runner" not in str(caught.value)
 
 
 def test_processes_come_to_the_same_numbers(reference: Any, tmp_path: Path) -> None:
@@ -222,6 +230,21 @@ def test_the_exit_code_tells_of_a_case_without_solution(reference: Any) -> None:
     assert "impossible: no solution: " in done.stderr
     assert "2 of 3 cases are done" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_is_one_line() -> None:
+    code = (
+        "import os, signal, time, flows.cli, flows.study_run\n"
+        "def run(*_, **__): os.kill(os.getpid(), signal.SIGINT); time.sleep(60)\n"
+        "flows.study_run.run_study = run\n"
+        "flows.cli.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", "study.toml", "--engine", "plain"], check=False,
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=50,
+    )  # fmt: skip
+    assert done.returncode == STOPPED
+    assert done.stderr == "stopped; run the same command again to go on\n"
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

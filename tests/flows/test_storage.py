@@ -16,9 +16,11 @@ import fsspec
 import numpy as np
 import pytest
 import xarray as xr
+from typer.testing import CliRunner
 
 import flows
 import planning
+from flows.cli import app
 from flows.comparison import find_results
 from flows.mirror import RUNNING, STALE_AFTER_S, Mirror, mirror_of
 from flows.study_run import read_manifest
@@ -99,7 +101,9 @@ def test_a_study_goes_on_elsewhere_from_shared_storage(tmp_path: Path, cache: Pa
 def test_memory_is_shared_storage_too(tmp_path: Path, cache: Path) -> None:
     study = write_small(tmp_path, CASES)
     url = "memory://studies/tiny"
-    flows.run_study(study, engine="plain", only=["base"], output=url)
+    said: list[str] = []
+    flows.run_study(study, engine="plain", only=["base"], output=url, tell=said.append)
+    assert said == [f"{url} lives in this process only; its copy in {cache_folder(url)} stays"]
     shutil.rmtree(cache)
     titles: list[str] = []
 
@@ -117,11 +121,31 @@ def test_memory_is_shared_storage_too(tmp_path: Path, cache: Path) -> None:
     assert isinstance(from_netcdf(address), xr.DataTree)
     assert planning.compare({"a": address})["case"].values.tolist() == ["a"]
     assert list(find_results([address])) == ["base"]
+    assert list(find_results([url, address])) == ["base", "tiny: base"]
+    drawn = CliRunner().invoke(app, ["report", address, "--output", str(tmp_path / "drawn.html")])
+    assert drawn.exit_code == 0, drawn.output
+    assert "tiny" in (tmp_path / "drawn.html").read_text(encoding="utf-8")
     with pytest.raises(InvalidInput, match="does not exist"):
         from_netcdf(f"{url}/nothing/result.nc")
     with pytest.raises(InvalidInput, match="holds no result"):
         find_results(["memory://studies/nothing"])
     assert not fsspec.filesystem("memory").exists(f"/studies/tiny/{RUNNING}")
+
+
+def test_a_study_without_scenarios_is_called_as_its_url() -> None:
+    system = fsspec.filesystem("memory")
+    system.pipe_file("/some/x/result.nc", b"")
+    told = {"case": "", "state": "done", "result": "result.nc", "sha256": ""}
+    system.pipe_file("/some/x/study.json", json.dumps({"cases": [told]}).encode())
+    assert list(find_results(["memory://some/x"])) == ["x"]
+
+
+def test_a_report_is_drawn_beside_a_file_url(tmp_path: Path) -> None:
+    kept = Path(__file__).parent / "data" / "study_layout_1.nc"
+    shutil.copyfile(kept, tmp_path / "result.nc")
+    drawn = CliRunner().invoke(app, ["report", (tmp_path / "result.nc").as_uri()])
+    assert drawn.exit_code == 0, drawn.output
+    assert (tmp_path / "report.html").is_file()
 
 
 def test_what_is_damaged_there_is_found(tmp_path: Path, cache: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -324,8 +325,43 @@ def test_all_findings_come_at_once_and_in_order(tmp_path):
 
 def test_syntax_error_names_the_line(tmp_path):
     (found,) = findings_of(written(tmp_path, ('name = "tiny"', "name = small")))
+    assert found.startswith("study.toml:3, study.name: no TOML: Invalid value (column ")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "at", "said"),
+    [
+        ("max_units = 3", "max_units = 3\nmax_units = 4", "max_units = 4", "candidate[0].max_un"),
+        (
+            "[trade]\n",
+            "[ prices ]\n[trade]\n",
+            "[ prices ]",
+            "prices: stands there twice, first in",
+        ),
+        ("max_units = 3", "max_units 3", "max_units 3", " no TOML: Expected '='"),
+    ],
+)
+def test_what_is_no_toml_names_line_and_key(tmp_path, old, new, at, said):
+    file = written(tmp_path, (old, new))
+    (found,) = findings_of(file)
+    wrong = file.read_text().splitlines().index(at) + 1
+    assert re.match(rf"study\.toml:{wrong}[,:] ", found)
+    assert said in found
+
+
+def test_what_is_left_open_is_said(tmp_path):
+    (found,) = findings_of(written(tmp_path, text=GOOD + "\n[run]\nrunner = [1,"))
     assert found.startswith("study.toml: no TOML")
-    assert "line 3" in found
+    assert "close what is open" in found
+
+
+def test_what_two_rules_forbid_is_told_once(tmp_path):
+    """Without the grid's emissions a price of CO2 is refused; beside [collaboration] always."""
+    priced = "[planning]\nemission_price_eur_per_t = 50.0\n"
+    (alone,) = findings_of(written(tmp_path, ("[planning]\n", priced)))
+    assert "add grid_emission_t_per_mwh" in alone
+    (beside,) = findings_of(written(tmp_path, ("[planning]\n", f"[collaboration]\n{priced}")))
+    assert "is not known to [collaboration]; remove it" in beside
 
 
 def test_missing_file(tmp_path):
