@@ -135,7 +135,7 @@ class _Process:
     def __init__(self) -> None:
         context = _context()
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, dict(os.environ)), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -178,8 +178,13 @@ def _context() -> Any:
     return context
 
 
-def _serve(pipe: Any) -> None:
-    """Do what comes through `pipe` until it is closed."""
+def _serve(pipe: Any, environment: dict[str, str]) -> None:
+    """Do what comes through `pipe` until it is closed.
+
+    The process that this one is forked from may be older than what is set in `environment` now.
+    """
+    os.environ.clear()
+    os.environ.update(environment)
     end_with_parent()
     with suppress(KeyboardInterrupt):  # Ctrl-C reaches every process: the first one tells of it
         for name in LOADED:
