@@ -24,9 +24,7 @@ from flows.cli import app
 from flows.comparison import find_results
 from flows.mirror import RUNNING, STALE_AFTER_S, Mirror, mirror_of
 from flows.study_run import read_manifest
-from flows.study_scenarios import Running
 from flows.task_store import TaskStore, checksum
-from flows.workers import Processes
 from pp_p2p import from_netcdf
 from pp_p2p.errors import InvalidInput
 from pp_p2p.storage import below, cache_folder, is_remote, local_path
@@ -46,14 +44,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-@pytest.fixture
-def older() -> None:
-    """Start what processes are forked from, before anything is set for the test."""
-    team = Processes(1, Running(runner="processes"))
-    team.prepare(1)
-    team.close()
-
-
 def elsewhere(folder: Path) -> str:
     """Return a URL on disk that fsspec does not count as a local path."""
     folder.mkdir(exist_ok=True)
@@ -71,7 +61,6 @@ def test_a_file_url_is_a_local_folder(tmp_path: Path) -> None:
     assert below("simplecache::s3://a", "b") == "simplecache::s3://a/b"
 
 
-@pytest.mark.usefixtures("older")
 def test_a_study_goes_on_elsewhere_from_shared_storage(tmp_path: Path, cache: Path) -> None:
     """Two processes compute; another machine, with no copy, finds all of it."""
     study, place = write_small(tmp_path, CASES), tmp_path / "shared"
