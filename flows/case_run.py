@@ -128,16 +128,17 @@ class CaseRunner:
         self._write(study, next(work.key for work in works if work.kind == "collect"))
         return self.outcome(study, None, time.perf_counter() - started)
 
-    def is_kept(self, study: Study) -> bool:
-        """Return whether nothing of `study` has to be computed."""
-        reading = self._reading(study)
-        return self._has(reading) and all(self._has(work) for work in self._works(study))
+    def kept(self, study: Study) -> tuple[set[str], bool]:
+        """Return the keys of what earlier runs have computed of `study`, and whether that is all.
 
-    def kept(self, study: Study) -> set[str]:
-        """Return the keys of what `study` needs and earlier runs have computed."""
+        What is to be done is known when the inputs are read.
+        """
         reading = self._reading(study)
-        works = [reading, *self._works(study)] if self._has(reading) else []
-        return {work.key for work in works if self._has(work)}
+        if not self._has(reading):
+            return set(), False
+        works = self._works(study)
+        found = {work.key for work in works if self._has(work)}
+        return {reading.key, *found}, len(found) == len(works)
 
     def _reading(self, study: Study) -> Work:
         return self._work(study, "read", "read network and profiles", inputs_key(study))
@@ -209,3 +210,11 @@ class CaseRunner:
     @staticmethod
     def _titled(study: Study, title: str) -> str:
         return f"{study.case}: {title}" if study.case else title
+
+
+def caught(run: Callable[[Study], CaseResult], study: Study) -> CaseResult | Exception:
+    """Return what `run` makes of a case, or what it raises: the other cases go on."""
+    try:
+        return run(study)
+    except Exception as error:
+        return error

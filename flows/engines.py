@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from flows import prefect_server
-from flows.case_run import Call, CaseResult, Watch
+from flows.case_run import Call, CaseResult, Watch, caught
 from flows.study import Study
 
 if TYPE_CHECKING:
@@ -47,19 +47,12 @@ def _each_here(
     meanwhile: Meanwhile,
 ) -> StudyResult:
     if min(count, len(cases)) == 1:
-        return finish([_caught(run, case) for case in cases])
+        return finish([caught(run, case) for case in cases])
     with ThreadPoolExecutor(count) as pool:
-        told = pool.map(lambda case: _caught(run, case), cases)
+        told = pool.map(lambda case: caught(run, case), cases)
         for call in meanwhile:
             call()
         return finish(list(told))
-
-
-def _caught(run: Callable[[Study], CaseResult], case: Study) -> CaseResult | Exception:
-    try:
-        return run(case)
-    except Exception as error:
-        return error
 
 
 def _prefect(name: str, watch: Watch) -> tuple[Call, Each]:

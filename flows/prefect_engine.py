@@ -18,7 +18,7 @@ from prefect.settings import (
 )
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.case_run import CaseResult
+from flows.case_run import CaseResult, caught
 from flows.prefect_server import Server
 from flows.study import Study
 
@@ -52,7 +52,7 @@ def run_flow(
     def chain() -> StudyResult:
         started()
         if len(cases) == 1:
-            told = [_one(run, cases[0])]
+            told = [caught(run, cases[0])]
         else:
             futures = [_task_of(run, case).submit() for case in cases]
             told = [future.result(raise_on_failure=False) for future in futures]
@@ -72,13 +72,6 @@ def run_flow(
         made = flow(name=name, persist_result=False, log_prints=False, task_runner=runner)(chain)
         result: StudyResult = made()
     return result
-
-
-def _one(run: Callable[[Study], CaseResult], case: Study) -> Any:
-    try:
-        return run(case)
-    except Exception as error:
-        return error
 
 
 def _task_of(run: Callable[[Study], CaseResult], case: Study) -> Any:

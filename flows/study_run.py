@@ -167,23 +167,24 @@ def run_study(
             folder=folder, store=store, call=call, watch=around, do=team.do,
             tell=tell or (lambda _: None), url=mirror.url if mirror else "",
         )  # fmt: skip
-        _tell_first(one, chosen)
+        nothing_to_do = _tell_first(one, chosen)
 
         def finish(told: list[Any]) -> StudyResult:
             return _finished(one, cases, _outcomes(one, chosen, told), mirror)
 
-        meanwhile = () if one.is_kept(chosen[0]) else team.prepare(len(chosen))
+        meanwhile = () if nothing_to_do else team.prepare(len(chosen))
         return each(one.run, chosen, team.count, finish, meanwhile)
 
 
-def _tell_first(one: CaseRunner, chosen: Sequence[Study]) -> None:
-    """Tell what the user should know before it begins."""
+def _tell_first(one: CaseRunner, chosen: Sequence[Study]) -> bool:
+    """Tell what the user should know before it begins; return whether all is there already."""
     if ends_with_process(one.url):
         one.tell(f"{one.url} lives in this process only; its copy in {one.folder} stays")
-    kept = len(set[str]().union(*(one.kept(study) for study in chosen)))
-    if kept:
+    known = [one.kept(study) for study in chosen]
+    if kept := len(set[str]().union(*(keys for keys, _ in known))):
         steps = "step of an earlier run is" if kept == 1 else "steps of an earlier run are"
         one.tell(f"{kept} {steps} kept")
+    return all(whole for _, whole in known)
 
 
 def _outcomes(one: CaseRunner, chosen: Sequence[Study], told: Sequence[Any]) -> list[CaseResult]:

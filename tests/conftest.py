@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one core each: two pools on the same cores spin
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pandapower as pp

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import tracemalloc
 from typing import Any
 
@@ -113,25 +112,18 @@ def test_agents_that_cannot_be_served_are_named() -> None:
 
 
 @pytest.mark.slow
-def test_cost_per_iteration_grows_linearly(random_agents: Any) -> None:
-    """300, 1000 and 3000 agents; memory as well."""
-    seconds, memory = [], []
+def test_memory_per_iteration_grows_linearly(random_agents: Any) -> None:
+    """300, 1000 and 3000 agents; what an iteration takes is in the table ``trading_scale``."""
+    memory = []
     for n in (300, 1000, 3000):
         batch = BatchQP(random_agents(n, 24, seed=0))
         step = stepper(scheduled(batch), (exchange(),))
         state = start(((n, 24),), PENALTY, multipliers=(-EXPECTED,))
         for _ in range(3):
             state = step(state)
-        begun = time.process_time()
-        for _ in range(5):
-            state = step(state)
-        seconds.append((time.process_time() - begun) / 5)
         tracemalloc.start()
         state = step(state)
         memory.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    print(f"seconds per iteration {seconds}, peak bytes {memory}")
-    assert seconds[1] <= 1.7 * 1000 / 300 * seconds[0]
-    assert seconds[2] <= 1.7 * 3 * seconds[1]
     assert memory[2] <= 1.2 * 3 * memory[1]
     assert memory[2] <= 1e9

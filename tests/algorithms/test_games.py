@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -337,10 +336,8 @@ def test_replicator_dynamics_come_to_the_buyers_best_choice() -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_sellers_and_a_thousand_buyers_clear_in_ten_seconds() -> None:
+def test_a_hundred_sellers_and_a_thousand_buyers_clear() -> None:
     sellers, buyers = random_market(0, hours=24, buyers=1000, sellers=100)
-    started = time.process_time()
     led = lead(sellers, buyers)
-    assert time.process_time() - started < 10.0
     assert led.seller_regret.max() <= 1e-6 * led.turnover.sum()
     assert led.buyer_regret.max() <= 1e-6 * led.turnover.sum()

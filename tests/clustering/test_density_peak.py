@@ -5,7 +5,6 @@ from __future__ import annotations
 import doctest
 import subprocess
 import sys
-import time
 import warnings
 
 import numpy as np
@@ -336,15 +335,6 @@ def test_representatives_are_means_or_rows():
     np.testing.assert_array_equal(mean.labels_, medoid.labels_)
     np.testing.assert_array_equal(mean.representatives_, mean.cluster_centers_)
     np.testing.assert_array_equal(medoid.representatives_, X[medoid.medoid_indices_])
-
-
-def test_ten_years_take_seconds():
-    X = np.random.default_rng(0).random((3650, 96))
-    X += np.sin(np.arange(3650) / 365 * 2 * np.pi)[:, None]
-    started = time.process_time()
-    with threadpool_limits(limits=1):
-        DensityPeakKMeans(8).fit(X)
-    assert time.process_time() - started < 10.0
 
 
 @pytest.mark.slow

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
@@ -104,9 +103,7 @@ def test_what_is_there_is_not_computed_again(reference: Any) -> None:
     study, told = reference
     before = checksum(told.result)
     titles = Titles()
-    started = time.perf_counter()
     again = flows.run_study(study, engine="plain", watch=titles.watch)
-    assert time.perf_counter() - started < 10.0
     assert titles.computed == ["impossible: plan the network", "compare the cases"]
     assert checksum(again.result) == before
 
