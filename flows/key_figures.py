@@ -11,7 +11,8 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from pp_p2p.names import DAY, HOUR, OPERATOR, PARTICIPANT
+from pp_p2p.names import DAY, HOUR, PARTICIPANT
+from pp_p2p.results import stored_names
 
 NONE: Final = "–"
 """Stands where there is no value."""
@@ -132,10 +133,7 @@ def built_text(plan: xr.Dataset) -> str:
 
 def owner_names(tree: xr.DataTree) -> dict[int, str]:
     """Return the name of every owner, the operator's too."""
-    network = tree["network"].to_dataset()
-    people = network[PARTICIPANT].to_numpy().tolist()
-    names = network["participant_name"].to_numpy().tolist()
-    return {OPERATOR: "operator", **dict(zip(people, map(str, names), strict=True))}
+    return stored_names(tree["network"].to_dataset())
 
 
 def per_year(values: xr.DataArray, weight: xr.DataArray) -> xr.DataArray:

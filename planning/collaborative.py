@@ -245,5 +245,5 @@ def plan_together(
         options=options,
         digest=input_hash(net, days, options),
     )
-    ds = label(found.ds, {**attrs, **found.attrs})
+    ds = label(found.ds, {**attrs, **found.attrs}, net)
     return share_gain(ds, powers=powers, operator_power=operator_power)

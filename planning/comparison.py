@@ -15,7 +15,7 @@ from planning.case_files import CaseGroup, of_dataset, of_file
 from planning.case_indicators import study_indicators, unique_names
 from planning.case_stack import CASE, stacked
 from pp_p2p.errors import Finding, InvalidInput
-from pp_p2p.names import OPERATOR, PARTICIPANT
+from pp_p2p.names import OF_PARTICIPANTS, OPERATOR, OPERATOR_NAME, PARTICIPANT
 from pp_p2p.network.branches import Array
 from pp_p2p.results import from_netcdf, label
 from pp_p2p.storage import local_file
@@ -28,9 +28,6 @@ ZERO_WHERE_ABSENT: Final = ("units_installed", "units_built", "built_p_mw", "bui
 """A candidate that a case does not have is not built in it."""
 
 ABOUT_CANDIDATES: Final = ("technology", "candidate_owner", "candidate_bus", "candidate_line")
-
-OF_PARTICIPANTS: Final = (PARTICIPANT, "seller", "buyer", "partner", "investor")
-"""Dims whose labels are rows of ``net.participant``."""
 
 
 def compare(cases: Mapping[str, Compared]) -> xr.Dataset:
@@ -249,11 +246,13 @@ def _by_name(one: CaseGroup, network: CaseGroup | None) -> CaseGroup:
     if network is not None and "participant_name" in network.variables:
         rows = network.labels[PARTICIPANT]
         names = unique_names(network.variables["participant_name"].whole().astype(str), rows)
-        known = {OPERATOR: "operator", **dict(zip(rows.tolist(), names.tolist(), strict=True))}
+        known = {OPERATOR: OPERATOR_NAME, **dict(zip(rows.tolist(), names.tolist(), strict=True))}
         for dim in OF_PARTICIPANTS:
             if dim in labels and labels[dim].dtype.kind in "iu":
                 labels[dim] = np.array([known.get(k, str(k)) for k in labels[dim].tolist()], str)
-    return replace(one, labels=labels)
+    beside = {f"{dim}_name" for dim in OF_PARTICIPANTS} & one.coords
+    numbers = {k: v for k, v in one.variables.items() if k not in beside}
+    return replace(one, labels=labels, variables=numbers, coords=one.coords - beside)
 
 
 def _about_candidates(found: Mapping[str, CaseGroup], order: list[str]) -> xr.Dataset:

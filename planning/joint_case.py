@@ -22,12 +22,12 @@ from planning.joint_checks import (
 )
 from planning.joint_data import JointData
 from planning.joint_own import Lower
-from planning.joint_powers import INVESTOR, NO_CLAIM
+from planning.joint_powers import NO_CLAIM
 from planning.joint_problem import JointProblem, Point, Upper
 from planning.joint_result import read_history, read_money, read_operation, read_units
 from pp_p2p.errors import Finding, InvalidInput, NoSolution
 from pp_p2p.market.distributed import Distributed
-from pp_p2p.names import CANDIDATE, DAY
+from pp_p2p.names import CANDIDATE, DAY, INVESTOR
 from pp_p2p.network.formulation import Formulation
 from pp_p2p.operation.powerflow import Certificate
 from pp_p2p.solve.report import SolverConfig, SolveReport

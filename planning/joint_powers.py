@@ -15,13 +15,11 @@ from pp_p2p.market.bargaining import (
     nash_payments,
     net_volume_power,
 )
-from pp_p2p.names import OPERATOR, PARTICIPANT
+from pp_p2p.names import INVESTOR, OPERATOR, PARTICIPANT
 from pp_p2p.network.branches import Array
 from pp_p2p.results import label
 
 Powers = Power | Mapping[int, float]
-
-INVESTOR = "investor"
 
 
 def require_powers(powers: Powers, operator_power: float, accounts: Array, given: Array) -> None:

@@ -12,10 +12,9 @@ import xarray as xr
 from planning.alternation import Ending
 from planning.expansion_result import investments, year_proof
 from planning.joint_data import JointData
-from planning.joint_powers import INVESTOR
 from planning.joint_problem import Point, Upper
 from pp_p2p.market.trades import split_pool
-from pp_p2p.names import BUYER, CANDIDATE, DAY, PARTICIPANT, SELLER
+from pp_p2p.names import BUYER, CANDIDATE, DAY, INVESTOR, PARTICIPANT, SELLER
 from pp_p2p.network.branches import Array
 from pp_p2p.network.formulation import Formulation
 from pp_p2p.network.solution import label_flows

@@ -25,6 +25,7 @@ SCENARIO: Final = "scenario"
 PARTNER: Final = "partner"
 SELLER: Final = "seller"
 BUYER: Final = "buyer"
+INVESTOR: Final = "investor"
 CANDIDATE: Final = "candidate"
 TECHNOLOGY: Final = "technology"
 EXT_GRID: Final = "ext_grid"
@@ -34,6 +35,12 @@ FLEXIBLE_LOAD: Final = "flexible_load"
 
 OPERATOR: Final = -1
 """Owner of everything that no participant owns; the label of the operator in owner columns."""
+
+OPERATOR_NAME: Final = "operator"
+"""How the operator is called beside the names of participants."""
+
+OF_PARTICIPANTS: Final = (PARTICIPANT, SELLER, BUYER, PARTNER, INVESTOR)
+"""Dims of results whose labels are rows of ``net.participant``, or `OPERATOR`."""
 
 PROFILE_DIMS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -93,6 +100,7 @@ UNITS: Final[Mapping[str, str]] = MappingProxyType(
 
 LONG_NAMES: Final[Mapping[str, str]] = MappingProxyType(
     {
+        **{f"{dim}_name": f"name of the {dim} in net.participant" for dim in OF_PARTICIPANTS},
         "vm_pu": "voltage magnitude",
         "vm_nothing_pu": "voltage magnitude with nothing built",
         "va_degree": "voltage angle",

@@ -16,8 +16,16 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from pp_p2p.elements.ownership import participant_names
 from pp_p2p.errors import Finding, InvalidInput
-from pp_p2p.names import LONG_NAMES, unit_of
+from pp_p2p.names import (
+    LONG_NAMES,
+    OF_PARTICIPANTS,
+    OPERATOR,
+    OPERATOR_NAME,
+    PARTICIPANT,
+    unit_of,
+)
 from pp_p2p.storage import local_file
 
 SCHEMA_VERSION: Final = 2
@@ -27,12 +35,13 @@ NETCDF_LOCK: Final = threading.Lock()
 """netCDF4 crashes when two threads call it at once, so every call takes this lock."""
 
 
-def label(ds: xr.Dataset, attrs: Mapping[str, object]) -> xr.Dataset:
+def label(ds: xr.Dataset, attrs: Mapping[str, object], net: Any = None) -> xr.Dataset:
     """Return `ds` with units on every variable and `attrs` that netCDF can hold.
 
-    bool becomes int, None becomes ``""``, mappings and sequences become JSON text.
+    bool becomes int, None becomes ``""``, mappings and sequences become JSON text. With `net`,
+    participants have their names beside their rows: see `name_participants`.
     """
-    labelled = ds.copy()
+    labelled = ds.copy() if net is None else name_participants(ds, participant_names(net))
     for name in labelled.variables:
         unit = unit_of(str(name))
         if unit and "units" not in labelled[name].attrs:
@@ -41,6 +50,43 @@ def label(ds: xr.Dataset, attrs: Mapping[str, object]) -> xr.Dataset:
             labelled[name].attrs.setdefault("long_name", LONG_NAMES[str(name)])
     labelled.attrs = {**labelled.attrs, **{key: _storable(value) for key, value in attrs.items()}}
     return labelled
+
+
+def name_participants(ds: xr.Dataset, names: Mapping[int, str]) -> xr.Dataset:
+    """Return `ds` with the names of participants beside their rows.
+
+    Parameters
+    ----------
+    ds : Dataset
+        With some of the dims `pp_p2p.names.OF_PARTICIPANTS`.
+    names : mapping
+        Row of ``net.participant`` -> name.
+
+    Returns
+    -------
+    Dataset
+        With a coordinate, no index, along each such dim: ``participant_name(participant)``,
+        ``seller_name(seller)``, and so on. Labels stay the rows of ``net.participant``;
+        ``ds.swap_dims(participant="participant_name")`` selects by name. As it was, where no
+        participant is known.
+    """
+    if not set(names) - {OPERATOR}:
+        return ds
+    found = {
+        f"{dim}_name": (dim, np.array([names.get(int(k), "") for k in ds[dim].to_numpy()], str))
+        for dim in OF_PARTICIPANTS
+        if dim in ds.coords
+    }
+    return ds.assign_coords(found)
+
+
+def stored_names(ds: xr.Dataset) -> dict[int, str]:
+    """Return row -> name of the participants in a result; of earlier results none."""
+    known = {OPERATOR: OPERATOR_NAME}
+    if f"{PARTICIPANT}_name" not in ds.variables:
+        return known
+    rows, names = ds[PARTICIPANT].to_numpy(), ds[f"{PARTICIPANT}_name"].to_numpy()
+    return {**known, **{int(k): str(v) for k, v in zip(rows, names, strict=True)}}
 
 
 def _storable(value: object) -> str | int | float:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pp_p2p.elements.rules import index_of, nearest
+from pp_p2p.elements.tables import frame
 from pp_p2p.elements.write import set_columns, spread
 from pp_p2p.errors import Finding, InvalidInput
-from pp_p2p.names import OPERATOR
+from pp_p2p.names import OPERATOR, OPERATOR_NAME
 
 if TYPE_CHECKING:
     from pandapower import pandapowerNet
@@ -58,3 +59,13 @@ def assign(
     owned = {table: spread(rows, 1) for table, rows in elements.items()}
     values = {"participant": participant}
     set_columns(net, {table: (rows, values) for table, rows in owned.items() if rows})
+
+
+def participant_names(net: pandapowerNet) -> dict[int, str]:
+    """Return row -> name of the participants of a net, and of the operator.
+
+    A participant that has no name is there with an empty one.
+    """
+    names = frame(net, "participant")["name"]
+    found = zip(names.index.tolist(), names.tolist(), strict=True)
+    return {OPERATOR: OPERATOR_NAME, **{int(row): str(name) for row, name in found}}

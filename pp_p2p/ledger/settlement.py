@@ -18,7 +18,7 @@ from pp_p2p.market.combined_offer import micro_weights
 from pp_p2p.market.combined_offers import MICRO, Integers, to_micro
 from pp_p2p.names import OPERATOR, PARTICIPANT, TIME
 from pp_p2p.network.branches import Array
-from pp_p2p.results import label
+from pp_p2p.results import label, name_participants, stored_names
 
 TRANSACTION: Final = "transaction"
 
@@ -87,7 +87,7 @@ def settle_day(
     ds = _settled(book, terms, chain or Chain.in_process(), lambda _: metered)
     ds = ds.assign_coords({PARTICIPANT: day[PARTICIPANT].to_numpy(), TIME: day[TIME].to_numpy()})
     ds["offer_eur"] = day["offer_eur"]
-    return label(ds, ds.attrs)
+    return label(ds, ds.attrs, net)
 
 
 def settle_agreed(
@@ -142,7 +142,8 @@ def settle_agreed(
         price=np.zeros(energy.shape[1], dtype=np.int64),
     )
     ds = _settled(book, terms, chain or Chain.in_process(), _as_scheduled)
-    return label(ds.assign_coords({PARTICIPANT: labels, TIME: day[TIME].to_numpy()}), ds.attrs)
+    ds = ds.assign_coords({PARTICIPANT: labels, TIME: day[TIME].to_numpy()})
+    return label(name_participants(ds, stored_names(day)), ds.attrs)
 
 
 def _whole(wh: Array) -> Integers:

@@ -132,7 +132,8 @@ def trading_cases(
             continue
         without = _summary(alone, day)
         without = without[[name for name in _ALONE if name in without]].rename(_ALONE)
-        cases.append(_summary(ds, day).merge(without).assign_coords(assumed))
+        both = _summary(ds, day).merge(without, compat="no_conflicts")
+        cases.append(both.assign_coords(assumed))
     if len(failed) == len(cases):
         raise NoSolution(f"no case has a solution: {failed[0]}")
     solved = next(case for k, case in enumerate(cases) if k not in failed)

@@ -120,7 +120,7 @@ def trade_reconfigured(
     if scheme is not None:
         attrs |= _against_centre(market, joined, together)
     attrs |= _switching(market, chosen, joined, joint)
-    return label(ds, attrs)
+    return label(ds, attrs, net)
 
 
 def _labelled(market: ReconfiguredMarket, chosen: Ended, day: Day) -> xr.Dataset:

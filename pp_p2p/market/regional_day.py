@@ -101,7 +101,7 @@ def trade_across(
         "step_h": whole.line.step_h,
         "levels_not_offered": int(np.isnan(offers).sum()),
     }
-    return label(ds, attrs)
+    return label(ds, attrs, net)
 
 
 def _refuse(algorithm: object, tightening: Tightening, profiles: xr.Dataset) -> None:

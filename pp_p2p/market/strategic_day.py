@@ -101,7 +101,7 @@ def managed_trade_day(
             ds, attrs, data, mechanism, managed.market.cleared, limited=managed.capacity.binds
         )
         ds = ds.drop_vars(["bargaining_power", "operator_bargaining_power", "bargaining_group"])
-    return label(ds, attrs)
+    return label(ds, attrs, net)
 
 
 def _bargain(mechanism: NashBargaining | Stackelberg) -> NashBargaining:

@@ -208,7 +208,7 @@ def trade_day(
         attrs |= {"iterations_alone": alone.report.iterations}
         if scheme.check_central:
             attrs |= _against(central(trading=True, operator_weight=weight), together)
-    return label(ds, attrs)
+    return label(ds, attrs, net)
 
 
 def _require_defaults(

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from pp_p2p.elements.ownership import participant_names
 from pp_p2p.elements.tables import extension, frame
 from pp_p2p.elements.terminals import live_terminals
 from pp_p2p.names import BUS, LINE, OPERATOR, PARTICIPANT
@@ -56,7 +57,7 @@ def describe_net(net: Any, layout: Layout = "auto") -> xr.Dataset:
     rows = net.load[net.load.in_service.to_numpy(bool)]
     load = (rows.p_mw * rows.scaling).groupby(rows.bus).sum()
     owner = bus_owners(net)
-    people = frame(net, "participant")
+    people, names = frame(net, "participant"), participant_names(net)
     return xr.Dataset(
         {
             "x": (BUS, x),
@@ -73,7 +74,7 @@ def describe_net(net: Any, layout: Layout = "auto") -> xr.Dataset:
             "trafo_max_loading_percent": ("trafo", 100.0 * max_loading(net.trafo)),
             "trafo_hv_bus": ("trafo", net.trafo.hv_bus.to_numpy(np.int64)),
             "trafo_lv_bus": ("trafo", net.trafo.lv_bus.to_numpy(np.int64)),
-            "participant_name": (PARTICIPANT, people["name"].to_numpy(object).astype(str)),
+            "participant_name": (PARTICIPANT, np.array([names[int(k)] for k in people.index], str)),
             "participant_bus": (PARTICIPANT, people.bus.to_numpy(np.int64)),
             "source_bus": ("ext_grid", grid.node_bus[grid.source_node]),
             "sop_name": ("sop", devices["name"].to_numpy(object).astype(str)),

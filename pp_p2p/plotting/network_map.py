@@ -13,6 +13,7 @@ from pp_p2p.plotting.sop_traces import Device, Terminal, sop_traces
 from pp_p2p.plotting.style import GREY, INK, PALE, RED, owner_colour, plain, styled
 from pp_p2p.plotting.symbol_places import free_places, spread_apart
 from pp_p2p.plotting.ways import arc, pen_up
+from pp_p2p.results import stored_names
 
 Place = dict[int, tuple[float, float]]
 """x and y by bus."""
@@ -176,7 +177,7 @@ def _draw_lines(
 
 def _draw_buses(figure: Any, network: xr.Dataset, place: Place) -> None:
     people = network[PARTICIPANT].to_numpy().tolist()
-    names = dict(zip(people, network["participant_name"].to_numpy().tolist(), strict=True))
+    names = stored_names(network)
     home = set(network["participant_bus"].to_numpy().tolist())
     source = set(network["source_bus"].to_numpy().tolist())
     owner = dict(zip(network[BUS].to_numpy(), network["bus_owner"].to_numpy(), strict=True))
@@ -188,7 +189,7 @@ def _draw_buses(figure: Any, network: xr.Dataset, place: Place) -> None:
         ]
         if not rows:
             continue
-        text = f"buses of {plain(names[who])}" if who in names else "other buses"
+        text = "other buses" if who == OPERATOR else f"buses of {plain(names[who])}"
         figure.add_scatter(
             x=[place[k][0] for k in rows],
             y=[place[k][1] for k in rows],

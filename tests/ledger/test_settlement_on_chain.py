@@ -233,10 +233,12 @@ def test_agreed_payments_of_any_mechanism_are_settled(in_process: Any) -> None:
             "operator_payment_eur": -1.0,
             "net_trade_mw": (("participant", "time"), [[0.5, 0.0], [-0.5, 0.1], [0.0, -0.1]]),
         },
-        coords={"participant": [4, 7, 9], "time": [0.0, 1.0]},
-    )
+        coords={"participant": [4, 7, 9], "time": [0.0, 1.0],
+                "participant_name": ("participant", ["four", "", "nine"])},
+    )  # fmt: skip
     ds = p2p.ledger.settle_agreed(day, chain=in_process)
     assert ds["participant"].to_numpy().tolist() == [4, 7, 9, -1]
+    assert ds["participant_name"].to_numpy().tolist() == ["four", "", "nine", "operator"]
     assert np.abs(ds["payment_eur"].to_numpy()[:3] - day["payment_eur"].to_numpy()).max() <= 2e-6
     assert round(float(ds["payment_eur"].sum()) * MICRO) == 0
     assert (ds["deposit_eur"] - ds["refund_eur"] - ds["payment_eur"]).to_numpy().round(9).any() == 0

@@ -101,6 +101,8 @@ def test_several_starts_reach_the_enumerated_optimum(
     ds = plan_together(*toy, formulation="lindistflow", solver=TIGHT)
     assert ds.attrs["social_cost_eur_per_year"] == pytest.approx(every[best], rel=1e-7)
     assert tuple(ds["units_together"].to_numpy()) == best
+    names = [*toy[0].participant["name"], "operator"]
+    assert ds["investor_name"].to_numpy().tolist() == names
     assert abs(ds.attrs["central_gap"]) <= 1e-7
     assert ds.attrs["central_objective_eur_per_year"] == pytest.approx(every[best], rel=1e-6)
 
