@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -82,6 +82,8 @@ class CaseRunner:
         Takes a line that the user should read.
     url : str
         Of shared storage that has the study's folder; empty: there is none.
+    told : set of str
+        Notes about inputs that were told.
     """
 
     folder: Path
@@ -91,6 +93,7 @@ class CaseRunner:
     do: Callable[[Work], str]
     tell: Callable[[str], None]
     url: str = ""
+    told: set[str] = field(default_factory=set)
 
     def files(self, study: Study) -> tuple[Path, Path]:
         """Return where result and report of a case go."""
@@ -122,6 +125,7 @@ class CaseRunner:
         """Run every step of `study`; its files are written when all have succeeded."""
         started = time.perf_counter()
         self._get(self._reading(study))
+        self._tell_notes(study)
         works = self._works(study)
         for work in works:
             self._get(work)
@@ -143,10 +147,22 @@ class CaseRunner:
     def _reading(self, study: Study) -> Work:
         return self._work(study, "read", "read network and profiles", inputs_key(study))
 
+    def _read(self, study: Study) -> dict[str, Any]:
+        """Return what is known of the inputs once they are read."""
+        text = self.store.path(inputs_key(study), ".txt").read_text(encoding="utf-8")
+        known: dict[str, Any] = json.loads(text)
+        return known
+
+    def _tell_notes(self, study: Study) -> None:
+        """Tell what is told of the inputs, what other cases share once."""
+        for note in self._read(study)["notes"]:
+            if note not in self.told:
+                self.told.add(note)
+                self.tell(note)
+
     def _works(self, study: Study) -> list[Work]:
         """Return what is to be done when the inputs are read, in its order."""
-        text = self.store.path(inputs_key(study), ".txt").read_text(encoding="utf-8")
-        digests = {str(name): str(value) for name, value in json.loads(text).items()}
+        digests = {name: str(self._read(study)[name]) for name in ("net", "profiles")}
         works, keys, group_keys = list[Work](), dict[str, str](), dict[str, str]()
         for one in STEPS:
             for stage in one.stages(study):

@@ -15,6 +15,7 @@ from flows.plan_years import plan_years
 from flows.profiles import read_profiles
 from flows.study import Study
 from flows.study_net import build_net
+from flows.study_notes import input_notes
 from pp_p2p.names import OPERATOR
 from pp_p2p.version import __version__
 
@@ -24,16 +25,18 @@ REPORT_NAME = "report.html"
 
 @dataclass(frozen=True)
 class Inputs:
-    """The net of a study and a year of profiles."""
+    """The net of a study, a year of profiles, and what a reader should know of them."""
 
     net: Any
     profiles: xr.Dataset
+    notes: tuple[str, ...] = ()
 
 
 def read_inputs(study: Study) -> Inputs:
     """Open the net and read its year of profiles."""
     net = build_net(study)
-    return Inputs(net=net, profiles=read_profiles(study, load=net.load, sgen=net.sgen))
+    profiles = read_profiles(study, load=net.load, sgen=net.sgen)
+    return Inputs(net=net, profiles=profiles, notes=input_notes(study, net, profiles))
 
 
 def choose_days(study: Study, inputs: Inputs) -> xr.Dataset:
@@ -149,6 +152,7 @@ def collect(study: Study, inputs: Inputs, groups: Mapping[str, xr.Dataset]) -> x
             "schema_version": SCHEMA_VERSION,
             "version": __version__,
             "seed": study.study.seed,
+            "notes": list(inputs.notes),
             "first_year": study.horizon.first_year if study.horizon else 1,
         },
     )

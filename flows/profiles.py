@@ -27,6 +27,9 @@ from pp_p2p.names import LOAD, PROFILE_DIMS, SGEN, TECHNOLOGY, TIME, unit_of
 
 Array = npt.NDArray[np.float64]
 
+CONSTANT = "constant"
+"""Profile, without a column, of a generator that feeds in its nominal power all year."""
+
 LARGEST_FEED_IN_PU = 1.05
 """A PV or wind profile above this is hardly per unit of the installed power."""
 
@@ -51,7 +54,8 @@ def read_profiles(
     sgen : pd.DataFrame, optional
         ``net.sgen`` after the participants' generators were added: a row whose ``name`` is that
         of an existing generator of the study follows its profile, any other ``profiles.sgen``
-        or the row's own column ``profile``. Available power is ``p_mw`` times the profile.
+        or the row's own column ``profile``. Available power is ``p_mw`` times the profile;
+        `CONSTANT` needs no column.
 
     Returns
     -------
@@ -103,9 +107,12 @@ class _Assignment:
                 table=f"{study.file.name}, profiles.{table}",
                 rows=tuple(rows),
                 rule=f"these rows of net.{table} have no profile",
-                mend=f'add names = ["...", ...] or by_{table} under [profiles.{table}]',
+                mend=f'add names = ["...", ...] or by_{table} under [profiles.{table}]{more}',
             )
-            for table, rows in ((LOAD, no_load), (SGEN, no_sgen))
+            for table, rows, more in (
+                (LOAD, no_load, ""),
+                (SGEN, no_sgen, f'; "{CONSTANT}" is its p_mw all year'),
+            )
             if rows
         ]
 
@@ -150,7 +157,9 @@ def _column_findings(
         rows = () if wrong is None else tuple(str(stamp) for stamp in frame.index[wrong])
         return Finding(table=path.name, column=column, rows=rows, rule=rule, mend=mend)
 
-    feed_in = dict.fromkeys(name for name in [*who.sgen, *who.new] if name)
+    steady = () if CONSTANT in frame else (CONSTANT,)
+    of_sgen = [name for name in who.sgen if name not in steady]
+    feed_in = dict.fromkeys(name for name in [*of_sgen, *who.new] if name)
     loads = dict.fromkeys(f"{name}_pload" for name in who.load if name)
     reactive = [q for q in (_q_of(column) for column in loads) if q in frame]
     for column in [*loads, *reactive, *feed_in]:
@@ -230,7 +239,10 @@ def _columns(frame: pd.DataFrame, names: Sequence[str]) -> Array:
     """Return the named columns side by side, shape (time, len(names)); names may repeat."""
     if not names:
         return np.empty((len(frame), 0))
-    return np.column_stack([frame[name].to_numpy(dtype=float) for name in names])
+    steady = np.ones(len(frame))  # `CONSTANT`: any other name is a column
+    return np.column_stack(
+        [frame[name].to_numpy(dtype=float) if name in frame else steady for name in names]
+    )
 
 
 def _q_of(p_column: str) -> str:

@@ -11,6 +11,7 @@ import xarray as xr
 from flows.key_figures import NO_BOUND, NONE, digits, diverged, first_of, stages, whole
 from flows.report_market import words_of
 from flows.report_page import folded, paragraph, section, table
+from flows.study_notes import stored_notes
 
 MOST_DEVIATION_PU: Final = 1.0
 """Beyond this a voltage deviation is no number to go by: the replay ended, or has no solution."""
@@ -150,4 +151,5 @@ READING: Final = (
 def reading_section(tree: xr.DataTree) -> str:
     """Return what may be believed how far."""
     words = READING.format(payments=words_of(tree).reading)
-    return section("reading", "How to read this", paragraph(words))
+    notes = (paragraph(f"Of the inputs: {note}.") for note in stored_notes(tree))
+    return section("reading", "How to read this", paragraph(words), *notes)

@@ -96,7 +96,9 @@ class SgenProfiles(Section):
     """``[profiles.sgen]``: profiles of the generators that the net brings along."""
 
     names: Names = Field(default=(), description="profiles dealt to the generators in turn")
-    by_sgen: ByIndex = Field(default_factory=dict, description="sgen index = profile")
+    by_sgen: ByIndex = Field(
+        default_factory=dict, description='sgen index = profile; "constant" is its p_mw all year'
+    )
 
 
 class Availability(Section):

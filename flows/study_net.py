@@ -17,9 +17,10 @@ from pp_p2p.elements.attributes import (
 )
 from pp_p2p.elements.create import create_candidate, create_participant, create_sop
 from pp_p2p.elements.library import open_net
+from pp_p2p.elements.magnitudes import wrong_magnitudes
 from pp_p2p.elements.ownership import assign
 from pp_p2p.elements.tables import TABLES, frame
-from pp_p2p.elements.validate import validate
+from pp_p2p.elements.validate import findings
 from pp_p2p.elements.write import next_index
 from pp_p2p.errors import Finding, InvalidInput, raise_if_any
 from pp_p2p.names import OPERATOR
@@ -45,7 +46,7 @@ def build_net(study: Study) -> Any:
         _add_storages(net, participant, owners[participant.name])
     _add_sops(net, study)
     _add_candidates(net, study, owners)
-    validate(net)
+    raise_if_any([*findings(net), *wrong_magnitudes(net)])
     return net
 
 

@@ -16,6 +16,7 @@ from flows.study_fields import HOURS_PER_DAY
 from flows.study_prices import PriceWindow
 from flows.study_text import StudyText, closest, listed
 from flows.study_trade_rules import trade_rules
+from pp_p2p.elements.magnitudes import HIGHEST_VM_PU, LOWEST_VM_PU, NO_VM_PU
 from pp_p2p.errors import Finding
 
 
@@ -106,6 +107,13 @@ def _limits(raw: Raw) -> Iterator[Violation]:
             f"{low} is not below max_vm_pu = {high}",
             "swap or widen them",
         )
+    for key, wrong in (
+        ("min_vm_pu", is_number(low) and low > HIGHEST_VM_PU),
+        ("max_vm_pu", is_number(high) and not LOWEST_VM_PU <= high < NO_VM_PU),
+    ):
+        if wrong:
+            rule = f"{network[key]} p.u. is no limit of a voltage"
+            yield ("network", key), rule, "write it in p.u.: 1.1 for 110 %"
     rates = table(network, "reliability")
     repair, switching = rates.get("repair_time_h"), rates.get("switching_time_h")
     if is_number(repair) and is_number(switching) and switching > repair:

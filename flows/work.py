@@ -110,7 +110,7 @@ def do_work(work: Work) -> str:
 def _computed(work: Work, store: TaskStore) -> str | xr.Dataset | xr.DataTree:
     inputs = _inputs_of(work.study)
     if work.kind == "read":
-        return json.dumps(input_digests(inputs))
+        return json.dumps({**input_digests(inputs), "notes": inputs.notes})
     done = _joined_stages({name: store.get(key) for name, key in work.needs.items()})
     if work.kind == "collect":
         return collect(work.study, inputs, done)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pp_p2p.elements.ownership import assign
     from pp_p2p.elements.references import check, drop_orphans
     from pp_p2p.elements.validate import validate
-    from pp_p2p.errors import DivergedSteps, InexactRelaxation
+    from pp_p2p.errors import ConstantGeneration, DivergedSteps, DoubtfulInput, InexactRelaxation
     from pp_p2p.market.bargaining import NashBargaining
     from pp_p2p.market.cases import trading_cases
     from pp_p2p.market.combined_offer import CombinedOffer
@@ -69,7 +69,9 @@ _HOMES = {
     "drop_orphans": "pp_p2p.elements.references",
     "toolbox": "pp_p2p.elements",
     "validate": "pp_p2p.elements.validate",
+    "ConstantGeneration": "pp_p2p.errors",
     "DivergedSteps": "pp_p2p.errors",
+    "DoubtfulInput": "pp_p2p.errors",
     "InexactRelaxation": "pp_p2p.errors",
     "NashBargaining": "pp_p2p.market.bargaining",
     "CombinedOffer": "pp_p2p.market.combined_offer",
@@ -102,9 +104,11 @@ _HOMES = {
 __all__ = [
     "CombinedOffer",
     "CongestionManagement",
+    "ConstantGeneration",
     "DispatchProblem",
     "Distributed",
     "DivergedSteps",
+    "DoubtfulInput",
     "GridData",
     "InexactRelaxation",
     "NashBargaining",

@@ -44,9 +44,7 @@ class Finding:
 
     def __str__(self) -> str:
         where = f"{self.table}.{self.column}" if self.column else self.table
-        rows = (
-            f": row{'s' if len(self.rows) > 1 else ''} {_listed(self.rows)}" if self.rows else ":"
-        )
+        rows = f": row{'s' if len(self.rows) > 1 else ''} {listed(self.rows)}" if self.rows else ":"
         return f"{where}{rows} {self.rule}; {self.mend}"
 
 
@@ -167,6 +165,14 @@ class InexactRelaxation(UserWarning):
     """A relaxed result does not agree with the exact power flow; the result says by how much."""
 
 
+class ConstantGeneration(UserWarning):
+    """Generators without a profile feed in the same power in every step; the text names them."""
+
+
+class DoubtfulInput(UserWarning):
+    """Numbers of the input are taken as they stand, and are probably in another unit."""
+
+
 class DivergedSteps(UserWarning):
     """The power flow of some steps did not converge; the result says of which."""
 
@@ -178,7 +184,8 @@ def raise_if_any(findings: Iterable[Finding]) -> None:
         raise InvalidInput(found)
 
 
-def _listed(rows: Sequence[object]) -> str:
+def listed(rows: Sequence[object]) -> str:
+    """Return rows as text, `MAX_ROWS_SHOWN` of them at most."""
     shown = ", ".join(str(row) for row in rows[:MAX_ROWS_SHOWN])
     more = len(rows) - MAX_ROWS_SHOWN
     return f"{shown} and {more} more" if more > 0 else shown

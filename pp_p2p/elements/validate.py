@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
+from pp_p2p.elements.magnitudes import doubtful_magnitudes, wrong_magnitudes
 from pp_p2p.elements.rules import ROW_RULES, Net, dangling, declared_rules, incomplete
 from pp_p2p.elements.tables import EXTENSIONS, SCHEMA_VERSION, SCHEMA_VERSION_KEY, TABLES
-from pp_p2p.errors import Finding, raise_if_any
+from pp_p2p.errors import DoubtfulInput, Finding, raise_if_any
 
 if TYPE_CHECKING:
     from pandapower import pandapowerNet
@@ -19,7 +21,7 @@ OR_DROP: Final = ", or let pp_p2p.drop_orphans(net) remove what points nowhere"
 
 
 def validate(net: pandapowerNet) -> None:
-    """Check our tables and columns in `net`.
+    """Check our tables and columns in `net`, and the magnitude of what it holds.
 
     Parameters
     ----------
@@ -30,8 +32,15 @@ def validate(net: pandapowerNet) -> None:
     ------
     InvalidInput
         With every finding.
+
+    Warns
+    -----
+    DoubtfulInput
+        What is probably in another unit: `pp_p2p.elements.magnitudes`.
     """
-    raise_if_any(findings(net))
+    raise_if_any([*findings(net), *wrong_magnitudes(net)])
+    if doubtful := doubtful_magnitudes(net):
+        warnings.warn("\n".join(map(str, doubtful)), DoubtfulInput, stacklevel=2)
 
 
 def findings(net: pandapowerNet) -> tuple[Finding, ...]:

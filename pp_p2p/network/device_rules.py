@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,10 +12,11 @@ import xarray as xr
 
 from pp_p2p.elements.tables import TABLES, extension, frame
 from pp_p2p.elements.terminals import live_terminals
-from pp_p2p.errors import Finding
+from pp_p2p.errors import ConstantGeneration, Finding, listed
 from pp_p2p.names import OPERATOR, PROFILE_DIMS
 from pp_p2p.network.branches import Array
 from pp_p2p.network.grid import GridData
+from pp_p2p.network.timeline import Timeline
 
 _PROFILED = ("load_p_mw", "load_q_mvar", "sgen_p_mw")
 
@@ -50,6 +52,32 @@ def device_findings(net: Any, grid: GridData, profiles: xr.Dataset) -> Iterator[
     yield from _crossed_limits(net)
     yield from _dead_devices(net, grid)
     yield from _dead_terminals(net, grid)
+
+
+def warn_of_constant_generation(net: Any, profiles: xr.Dataset, line: Timeline) -> None:
+    """Warn of static generators that have no profile: they feed in the same power in every step.
+
+    A single step says nothing about time, and a unit with costs (``net.poly_cost``) is dispatched.
+
+    Warns
+    -----
+    ConstantGeneration
+        The rows of ``net.sgen`` and how to give them a profile.
+    """
+    if line.n_steps == 1:
+        return
+    profiled: list[Any] = profiles["sgen"].to_numpy().tolist() if "sgen_p_mw" in profiles else []
+    rows = net.sgen[net.sgen.in_service.to_numpy(bool) & ~net.sgen.index.isin(profiled)]
+    rows = rows[(rows.p_mw * rows.scaling).to_numpy(float) > 0]
+    priced = net.poly_cost.element[net.poly_cost.et == "sgen"]
+    if constant := rows.index[~rows.index.isin(priced)].tolist():
+        warnings.warn(
+            f"net.sgen {listed(constant)} without a profile: p_mw in all {line.n_steps} steps, by "
+            "night, too; give profiles['sgen_p_mw'] a column for each (a constant one where that "
+            "is meant), or set in_service = False",
+            ConstantGeneration,
+            stacklevel=4,
+        )
 
 
 def label_findings(net: Any, profiles: xr.Dataset, name: str, table: str) -> Iterator[Finding]:

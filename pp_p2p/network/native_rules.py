@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from pp_p2p.elements.magnitudes import wrong_magnitudes
 from pp_p2p.errors import Finding
 
 _BUS_COLUMNS: Final = {
@@ -49,6 +50,7 @@ _DROP: Final = "name an existing one or drop the rows"
 def native_findings(net: Any) -> Iterator[Finding]:
     """Yield what no model can read in the in-service rows of pandapower's tables."""
     yield from _dangling(net)
+    yield from wrong_magnitudes(net)
     for table, columns in _FINITE.items():
         for column in columns:
             values = _numbers(net, table, column)

@@ -24,6 +24,7 @@ from pp_p2p.network.device_rules import (
     device_findings,
     owners,
     reference_price_findings,
+    warn_of_constant_generation,
 )
 from pp_p2p.network.grid import GridData
 from pp_p2p.network.poly_cost import polynomial_costs
@@ -140,8 +141,14 @@ class Portfolio:
             A profile of an element that is not in the net or is there twice, negative available
             power, limits of a storage unit that contradict each other, or a device that a
             participant owns on a bus that no external grid feeds.
+
+        Warns
+        -----
+        ConstantGeneration
+            Static generators without a profile, where there are several steps.
         """
         raise_if_any(device_findings(net, grid, profiles))
+        warn_of_constant_generation(net, profiles, line)
         loads = _loads(net, grid, profiles, line)
         sops = SoftOpenPoints.from_net(net, grid)
         return cls(

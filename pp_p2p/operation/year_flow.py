@@ -19,6 +19,7 @@ from pp_p2p.elements.validate import findings
 from pp_p2p.errors import DivergedSteps, Finding, InvalidInput, raise_if_any
 from pp_p2p.names import BUS, EXT_GRID, LINE, SOP_TERMINAL, TRAFO, TRAFO3W
 from pp_p2p.network.branches import Array
+from pp_p2p.network.device_rules import warn_of_constant_generation
 from pp_p2p.network.timeline import Timeline
 from pp_p2p.operation.batch_flow import BatchFlow, BatchSolution
 from pp_p2p.operation.given_profiles import Given
@@ -106,6 +107,8 @@ def run_year(
     -----
     DivergedSteps
         How many steps have no solution, and the first of them.
+    ConstantGeneration
+        Static generators without a profile, where there are several steps.
 
     Examples
     --------
@@ -118,6 +121,8 @@ def run_year(
     _check_outputs(outputs)
     raise_if_any(findings(net))
     given = Given.checked(net, profiles, set_points)
+    if set_points is None:
+        warn_of_constant_generation(net, profiles, given.line)
     converters = SopSteps.from_net(net, given)
     flow = BatchFlow.from_net(net, forming=converters.forming)
     power = StepPower.from_net(net, given, flow.buses)

@@ -143,6 +143,17 @@ def test_rows_without_a_profile(tmp_path):
     load, sgen = findings_of(study, sgen=others)
     assert "study.toml, profiles.load: row 3 these rows of net.load have no profile" in load
     assert "study.toml, profiles.sgen: rows 1, 2 these rows of net.sgen have no profile" in sgen
+    assert '"constant" is its p_mw all year' in sgen
+
+
+def test_a_generator_may_be_constant_where_the_study_says_so(tmp_path):
+    change = ("[profiles.load]", '[profiles.sgen]\nby_sgen = { 1 = "constant" }\n[profiles.load]')
+    sgen = pd.DataFrame({"name": ["A pv 1", "old"], "p_mw": [2.0, 0.4]})
+    ds = read_profiles(study_of(tmp_path, table(), change), load=LOAD, sgen=sgen)
+    assert (ds.sgen_p_mw.sel(sgen=1) == 0.4).all()
+    assert ds.sgen_p_mw.sel(sgen=0).min() == 0.0
+    new = ('pv = "PV"', 'pv = "constant"')
+    assert "has no profile 'constant'" in findings_of(study_of(tmp_path, table(), new))[0]
 
 
 @pytest.mark.parametrize("minutes", [15, 60])

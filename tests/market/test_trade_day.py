@@ -271,7 +271,7 @@ def test_bad_input(market: tuple[Any, xr.Dataset]) -> None:
     pp.toolbox.drop_elements(net, "sgen", [0])
     with pytest.raises(InvalidInput, match="sgen that does not exist"):
         p2p.trade_day(net, day)
-    net.participant["in_service"] = False
+    net.participant["in_service"] = net.sgen["in_service"] = False
     with pytest.raises(InvalidInput, match="no row in service"):
         p2p.trade_day(net, day.drop_vars(["sgen_p_mw", "sgen"]))
 

@@ -27,6 +27,8 @@ from pp_p2p.network.portfolio import Portfolio
 from pp_p2p.network.timeline import Timeline
 from pp_p2p.solve.run import run_solver
 
+pytestmark = pytest.mark.filterwarnings("ignore::pp_p2p.errors.ConstantGeneration")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Day:

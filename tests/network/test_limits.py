@@ -21,6 +21,8 @@ from pp_p2p.network.portfolio import Portfolio
 from pp_p2p.network.timeline import Timeline
 from pp_p2p.solve.run import run_solver
 
+pytestmark = pytest.mark.filterwarnings("ignore::pp_p2p.errors.ConstantGeneration")
+
 
 @pytest.fixture(params=["branch_flow", "lindistflow"])
 def explain(request: pytest.FixtureRequest) -> Any:

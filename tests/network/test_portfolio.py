@@ -22,6 +22,8 @@ from pp_p2p.network.grid import GridData
 from pp_p2p.network.portfolio import Portfolio
 from pp_p2p.network.timeline import Timeline
 
+pytestmark = pytest.mark.filterwarnings("ignore::pp_p2p.errors.ConstantGeneration")
+
 
 def _read(net: Any, profiles: xr.Dataset) -> Portfolio:
     grid, line = GridData.from_net(net), Timeline.from_profiles(profiles)

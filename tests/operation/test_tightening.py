@@ -185,6 +185,7 @@ def test_where_nothing_is_loose_nothing_moves(case33: Any) -> None:
     np.testing.assert_allclose(tight["vm_pu"], plain["vm_pu"], atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore::pp_p2p.errors.ConstantGeneration")
 def test_market_and_plan_pass_it_through(feeder: Any, make_days: Callable[..., xr.Dataset]) -> None:
     from planning import plan_network
 

@@ -21,6 +21,8 @@ from pp_p2p.errors import DivergedSteps, InvalidInput, UnsupportedFeature
 from pp_p2p.operation import batch_flow
 from pp_p2p.operation.year_flow import OUTPUTS
 
+pytestmark = pytest.mark.filterwarnings("ignore::pp_p2p.errors.ConstantGeneration")
+
 
 def _profiles(net: Any, n: int = 4, seed: int = 0) -> xr.Dataset:
     factor = np.random.default_rng(seed).uniform(0.2, 1.2, (n, len(net.load)))
