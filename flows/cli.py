@@ -73,7 +73,12 @@ def run(
     workers: Annotated[
         int | None, typer.Option(help="Cases at the same time; 0: one for each core.")
     ] = None,
-    only: Annotated[list[str] | None, typer.Option(help="Run this case only; repeatable.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Run this case only: its name, or a pattern in quotes like 'high*'; repeatable."
+        ),
+    ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Forget what earlier runs have computed.")
     ] = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 import typing
@@ -31,6 +32,9 @@ MANIFEST_NAME: Final = "study.json"
 """Says which cases a folder of results has, and what became of each."""
 
 COMPARISON_NAME: Final = "comparison.html"
+
+NAMES_SHOWN: Final = 20
+"""Of so many cases the names are listed where one is not found."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,8 @@ def run_study(
     n_workers : int, optional
         In place of ``run.workers``.
     only : sequence of str
-        Run these cases only; the comparison has those that were run before, too.
+        Run these cases only, each a name or a pattern of the shell (``high*``, ``*, dg ?``); the
+        comparison has those that were run before, too.
     fresh : bool
         Forget what is kept.
     watch : callable, optional
@@ -239,12 +244,22 @@ def _running(study: Study, runner: str | None, n_workers: int | None) -> Running
 
 
 def _chosen(cases: Sequence[Study], only: Sequence[str]) -> list[Study]:
-    unknown = [name for name in only if name not in {study.case for study in cases}]
-    if unknown:
+    """Return the cases that `only` names, each by its name or by a pattern, in their own order."""
+    names = [study.case for study in cases]
+    fitting = {
+        wanted: {name for name in names if fnmatch.fnmatchcase(name, wanted)} for wanted in only
+    }
+    if unknown := [wanted for wanted, found in fitting.items() if not found]:
+        near = closest(unknown[0], names)
+        shown = ", ".join(map(repr, names[:NAMES_SHOWN]))
+        more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
         rule = f"the study has no case {', '.join(map(repr, unknown))}"
-        mend = f"its cases are: {', '.join(repr(study.case) for study in cases)}"
+        mend = f"{near}its cases are: {shown}{more}; a pattern, as 'high*', names several"
+        if names == [""]:
+            mend = "leave it out: the study has no scenarios"
         raise InvalidInput(Finding(table="only", rule=rule, mend=mend))
-    return [study for study in cases if not only or study.case in only]
+    chosen = set[str]().union(*fitting.values())
+    return [study for study in cases if not only or study.case in chosen]
 
 
 def _write_manifest(folder: Path, cases: Sequence[Study], results: Sequence[CaseResult]) -> Path:
