@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import threading
 import time
@@ -17,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows import prefect_server
+from flows.ctrl_c import ended_by_ctrl_c
 from pp_p2p.errors import NoSolution, P2PError, StepFailed
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 USER_MISTAKE: Final = 2
 NO_SOLUTION: Final = 3
 FAILED: Final = 4
-STOPPED: Final = 130
 CODES: Final = {
     "done": 0,
     "wrong input": USER_MISTAKE,
@@ -45,7 +43,7 @@ app = typer.Typer(
         "Start with `pp-p2p init study.toml`, change what you like (`pp-p2p reference` lists every "
         "key), then `pp-p2p run study.toml`. "
         "Exit code 0: done; 2: the input is wrong; 3: there is no solution, of one case at least; "
-        "4: a case failed otherwise."
+        "4: a case failed otherwise; 130: stopped by Ctrl-C."
     ),
     no_args_is_help=True,
     add_completion=False,
@@ -89,11 +87,12 @@ def run(
     it stood, and a changed study computes again only what depends on the change.
     """
     started = time.perf_counter()
-    if engine == "prefect":
-        prefect_server.start()  # while the rest is loaded
-    from flows.study_run import run_study
+    again = "the command without --fresh" if fresh else "the same command"
+    with ended_by_ctrl_c(again, live=err.is_terminal):
+        if engine == "prefect":
+            prefect_server.start()  # while the rest is loaded
+        from flows.study_run import run_study
 
-    with _ended_by_ctrl_c("the command without --fresh" if fresh else "the same command"):
         result = run_study(
             study,
             engine=engine,  # type: ignore[arg-type]
@@ -302,28 +301,6 @@ def main() -> None:
     except P2PError as error:
         err.print(str(error), style="red", markup=False, soft_wrap=True)
         sys.exit(USER_MISTAKE)
-
-
-@contextmanager
-def _ended_by_ctrl_c(again: str) -> Iterator[None]:
-    """End this process at Ctrl-C, at once and with one line.
-
-    Nothing is unwound: threads would first finish their steps. A run may be killed at any time,
-    and the processes that it has started end with it.
-    """
-
-    def end(*_: object) -> None:
-        line = f"stopped; run {again} again to go on\n"
-        if err.is_terminal:  # a line that is alive gives way, and the cursor comes back
-            line = f"\r\033[2K\033[?25h{line}"
-        os.write(2, line.encode())
-        os._exit(STOPPED)
-
-    before = signal.signal(signal.SIGINT, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

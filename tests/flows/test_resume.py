@@ -21,9 +21,10 @@ import xarray as xr
 
 import flows
 from flows import subproblems
-from flows.cli import CODES, STOPPED
+from flows.cli import CODES
 from flows.clusters import DaskWorkers
 from flows.comparison import find_results
+from flows.ctrl_c import STOPPED
 from flows.file_lock import only_run
 from flows.steps import step
 from flows.study import Study, load_cases
