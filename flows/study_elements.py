@@ -8,6 +8,7 @@ from pydantic import Field
 
 from flows.study_fields import (
     Efficiency,
+    HourOfDay,
     Index,
     Indices,
     Name,
@@ -50,7 +51,49 @@ class Storage(Section):
     )
     min_soc_percent: Percent = Field(default=0.0, description="lowest state of charge")
     bus: Index | None = Field(default=None, description="bus; none: the participant's")
+    sop: Name | None = Field(
+        default=None, description="soft open point on whose link it stands; none: at its bus"
+    )
     name: Name | None = Field(default=None, description="name in net.storage")
+
+
+class FlexibleLoad(Section):
+    """``[[participant.flexible_load]]``: loads that shift, forgo some, or follow the price.
+
+    A key that is a column of ``net.flexible_load`` goes there as it is (`flows.study_net`).
+    """
+
+    buses: Indices = Field(
+        default=(), description="of its load_buses, where these loads are; none: all of them"
+    )
+    max_up_percent: NonNegative = Field(
+        default=0.0, description="most they may add to their profile, of the profile"
+    )
+    max_down_percent: Percent = Field(
+        default=0.0, description="most they may take off their profile, of the profile"
+    )
+    shift_cost_eur_per_mwh: NonNegative = Field(default=0.0, description="cost of a MWh shifted")
+    shift_discomfort_eur_per_mw2h: NonNegative = Field(
+        default=0.0, description="half of it times the square of the shift is paid each hour"
+    )
+    window_start_h: HourOfDay = Field(
+        default=0.0, description="hour of the day from which they may shift"
+    )
+    window_end_h: HourOfDay = Field(
+        default=24.0, description="until when; energy is kept within. Below the start: over night"
+    )
+    max_curtail_percent: Percent = Field(
+        default=0.0, description="most they may forgo, of the profile"
+    )
+    curtail_cost_eur_per_mwh: NonNegative = Field(
+        default=0.0, description="discomfort of a MWh forgone"
+    )
+    price_elasticity: Annotated[float, Field(ge=-10, le=0)] = Field(
+        default=0.0, description="own-price elasticity at the reference price; 0: none"
+    )
+    reference_price_eur_per_mwh: Positive | None = Field(
+        default=None, description="price of the profile; none: the day's mean purchase price"
+    )
 
 
 class Participant(Section):
@@ -75,6 +118,9 @@ class Participant(Section):
     )
     storage: Annotated[tuple[Storage, ...], Field(strict=False)] = Field(
         default=(), description="its storages"
+    )
+    flexible_load: Annotated[tuple[FlexibleLoad, ...], Field(strict=False)] = Field(
+        default=(), description="which of its loads are flexible"
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from flows.study import Study, network_findings
 from flows.study_candidate import ENERGY, Candidate
-from flows.study_elements import Participant, Sop
+from flows.study_elements import FlexibleLoad, Participant, Sop
 from flows.study_text import KeyPath
 from pp_p2p.elements.attributes import (
     set_customers,
@@ -15,7 +15,12 @@ from pp_p2p.elements.attributes import (
     set_storage,
     set_trafo_reliability,
 )
-from pp_p2p.elements.create import create_candidate, create_participant, create_sop
+from pp_p2p.elements.create import (
+    create_candidate,
+    create_flexible_load,
+    create_participant,
+    create_sop,
+)
 from pp_p2p.elements.library import open_net
 from pp_p2p.elements.magnitudes import wrong_magnitudes
 from pp_p2p.elements.ownership import assign
@@ -42,9 +47,10 @@ def build_net(study: Study) -> Any:
     _set_reliability(net, study)
     owners = {p.name: _add_participant(net, p) for p in study.participant}
     _add_sgens(net, study, owners)
+    _add_flexible_loads(net, study)
+    _add_sops(net, study)
     for participant in study.participant:
         _add_storages(net, participant, owners[participant.name])
-    _add_sops(net, study)
     _add_candidates(net, study, owners)
     raise_if_any([*findings(net), *wrong_magnitudes(net)])
     return net
@@ -120,13 +126,30 @@ def _add_sgens(net: Any, study: Study, owners: dict[str, int]) -> None:
         assign(net, owners[site.participant], sgen=[int(row)])
 
 
+def _add_flexible_loads(net: Any, study: Study) -> None:
+    found: list[Finding] = []
+    for i, p in enumerate(study.participant):
+        for j, one in enumerate(p.flexible_load):
+            here: KeyPath = ("participant", i, "flexible_load", j)
+            buses = one.buses or p.load_buses
+            try:
+                for load in net.load.index[net.load.bus.isin(buses)].tolist():
+                    create_flexible_load(net, load, **_columns(one, "flexible_load"))
+            except InvalidInput as error:
+                found += _placed(study, here, error)
+    raise_if_any(found)
+
+
 def _add_storages(net: Any, p: Participant, owner: int) -> None:
     import pandapower as pp
 
+    sops = sop_rows(net)
     for k, unit in enumerate(p.storage):
+        link = None if unit.sop is None else sops[unit.sop]
+        home = p.bus if link is None else _first_terminal(net, link)
         row = pp.create_storage(
             net,
-            p.bus if unit.bus is None else unit.bus,
+            home if unit.bus is None else unit.bus,
             p_mw=0.0,
             max_e_mwh=unit.e_mwh,
             min_e_mwh=unit.e_mwh * unit.min_soc_percent / 100.0,
@@ -141,6 +164,7 @@ def _add_storages(net: Any, p: Participant, owner: int) -> None:
             charge_efficiency_percent=unit.charge_efficiency_percent,
             discharge_efficiency_percent=unit.discharge_efficiency_percent,
             degradation_eur_per_mwh=unit.degradation_eur_per_mwh,
+            sop=link,
         )
         assign(net, owner, storage=[int(row)])
 
@@ -195,16 +219,20 @@ def _bus_of(net: Any, candidate: Candidate, sops: dict[str, int]) -> int:
     if candidate.switch is not None:
         return int(net.switch.at[candidate.switch, "bus"])
     if candidate.sop is not None:
-        terminal = frame(net, "sop_terminal")
-        return int(terminal.loc[terminal["sop"] == sops[candidate.sop], "bus"].iloc[0])
+        return _first_terminal(net, sops[candidate.sop])
     return -1
 
 
-def _columns(section: Candidate | Sop, table: str) -> dict[str, Any]:
+def _first_terminal(net: Any, sop: int) -> int:
+    terminal = frame(net, "sop_terminal")
+    return int(terminal.loc[terminal["sop"] == sop, "bus"].iloc[0])
+
+
+def _columns(section: Candidate | FlexibleLoad | Sop, table: str) -> dict[str, Any]:
     """Return the keys of a section that are columns of `table`, where they say something."""
     found = {name: getattr(section, name, None) for name in TABLES[table].by_name}
     given = {name: value for name, value in found.items() if value not in (None, ())}
-    if isinstance(section, Candidate):
+    if not isinstance(section, Sop):
         return given
     return {
         name: value[0] if len(value) == 1 else value

@@ -36,6 +36,7 @@ def _against_net(study: Study, net: Mapping[str, Any]) -> Iterator[Violation]:
         elif "load_buses" in path and bus not in set(loads["bus"]):
             yield path, f"there is no load at bus {bus}", "remove the bus from the list"
     yield from _candidates(study, net)
+    yield from _links(study, net)
     yield from _trade(study, net)
     for table, by in (("load", study.profiles.load.by_load), ("sgen", study.profiles.sgen.by_sgen)):
         for index in by:
@@ -72,6 +73,15 @@ def _candidates(study: Study, net: Mapping[str, Any]) -> Iterator[Violation]:
         elif candidate.technology == "replacement" and idle:
             rule = f"line {line} is out of service or open: nothing is replaced"
             yield (*here, "line"), rule, "name a line that is in service and closed"
+
+
+def _links(study: Study, net: Mapping[str, Any]) -> Iterator[Violation]:
+    """Yield storage on a soft open point that is not there."""
+    sops = _sop_names(study, net)
+    for i, owner in enumerate(study.participant):
+        for j, unit in enumerate(owner.storage):
+            if unit.sop is not None and unit.sop not in sops:
+                yield ("participant", i, "storage", j, "sop"), *_no_sop(unit.sop, sops)
 
 
 def _trade(study: Study, net: Mapping[str, Any]) -> Iterator[Violation]:

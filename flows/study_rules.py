@@ -25,6 +25,7 @@ def rule_findings(raw: Raw, text: StudyText) -> list[Finding]:
     rules = (
         _names,
         _owners,
+        _plants,
         sop_rules,
         candidate_rules,
         _prices,
@@ -61,6 +62,34 @@ def _owners(raw: Raw) -> Iterator[Violation]:
             if isinstance(bus, int) and owner_of.setdefault(bus, i) != i:
                 rule = f"the loads at bus {bus} belong to participant[{owner_of[bus]}] already"
                 yield ("participant", i, "load_buses"), rule, "name each bus once"
+
+
+def _plants(raw: Raw) -> Iterator[Violation]:
+    """Yield what contradicts itself among flexible loads and storages of participants."""
+    for i, participant in tables(raw, "participant"):
+        own = participant.get("load_buses", [])
+        taken: dict[int, int] = {}
+        for j, flexible in tables(participant, "flexible_load"):
+            given = flexible.get("buses")
+            here = ("participant", i, "flexible_load", j)
+            path = (*here, "buses") if given else here
+            buses = given or own
+            if not isinstance(buses, list) or not isinstance(own, list):
+                continue
+            buses = [bus for bus in buses if isinstance(bus, int)]
+            if not buses:
+                yield path, "has no loads: its participant has no load_buses", "add load_buses"
+            if foreign := [bus for bus in buses if bus not in own]:
+                rule = f"has bus {listed(foreign)}, and load_buses of its participant has not"
+                yield path, rule, "add it there, or remove it here"
+            twice = [bus for bus in buses if taken.setdefault(bus, j) != j]
+            if twice:
+                rule = f"has bus {listed(twice)}, which flexible_load[{taken[twice[0]]}] has, too"
+                yield path, rule, "name each bus once: buses = [...] in each"
+        for j, unit in tables(participant, "storage"):
+            if "sop" in unit and "bus" in unit:
+                rule = "has no meaning beside sop: the storage stands on the link of the device"
+                yield ("participant", i, "storage", j, "bus"), rule, "remove one of the two"
 
 
 def _prices(raw: Raw) -> Iterator[Violation]:
