@@ -10,7 +10,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -20,6 +20,10 @@ from flows.study_text import KeyPath
 Raw = Mapping[str, Any]
 Violation = tuple[KeyPath, str, str]
 """Key path, rule, mend."""
+
+
+NOTHING: Final[Mapping[str, Any]] = {"not": {}}
+"""JSON Schema that nothing fits: unlike ``false``, it is told of the key and not of its section."""
 
 
 @dataclass(frozen=True, init=False)
@@ -72,6 +76,33 @@ def meaning_violations(model: type[BaseModel], raw: Raw, here: KeyPath) -> Itera
         belongs = " or ".join(map(repr, of.values))
         mend = f"remove it; it belongs to {of.key} {belongs}"
         yield (*here, name), f"has no meaning for {of.key} {chosen!r}", mend
+
+
+def schema_conditions(model: type[BaseModel], *, changes: bool = False) -> list[dict[str, Any]]:
+    """Return the same rules as conditions of a JSON Schema: ``if`` a choice, ``then`` which keys.
+
+    Parameters
+    ----------
+    model : section class
+    changes : bool
+        The table only changes a section: what it does not choose may be chosen elsewhere.
+    """
+    found = []
+    for key in dict.fromkeys(of.key for _, of in _marked(model)):
+        field = model.model_fields[key]
+        for value in typing.get_args(field.annotation):
+            marked = [(name, of) for name, of in _marked(model) if of.key == key]
+            strange = [name for name, of in marked if of.values and value not in of.values]
+            needed = [name for name, of in marked if value in of.needed]
+            chosen: dict[str, Any] = {"properties": {key: {"const": value}}}
+            if changes or field.is_required() or field.default != value:
+                chosen["required"] = [key]
+            then: dict[str, Any] = {"properties": dict.fromkeys(strange, NOTHING)}
+            if needed and not changes:
+                then["required"] = needed
+            if strange or len(then) > 1:
+                found.append({"if": chosen, "then": then})
+    return found
 
 
 def drop_without_meaning(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any, Final
 
-from flows.key_meaning import description_of
+from flows.key_meaning import description_of, schema_conditions
 from flows.study_model import Study
 from flows.study_scenarios import NOT_OVERRIDDEN, OVERRIDDEN_BY_NAME
 from flows.study_sections import all_sections
@@ -16,7 +16,11 @@ PARTIAL: Final = "Changed"
 
 
 def study_schema() -> dict[str, Any]:
-    """Return the schema: sections, keys, units in the names, bounds, choices and defaults."""
+    """Return the schema: sections, keys, units in the names, bounds, choices and defaults.
+
+    Keys that have no meaning beside what a section chooses, or that are missing then, are
+    conditions of its schema: those of `flows.key_meaning`.
+    """
     schema = Study.model_json_schema()
     definitions: dict[str, Any] = schema["$defs"]
     for _, section, _ in all_sections():
@@ -25,6 +29,10 @@ def study_schema() -> dict[str, Any]:
     for name in list(definitions):
         changed = _changed(copy.deepcopy(definitions[name]))
         definitions[PARTIAL + name] = changed
+    for _, section, _ in all_sections():
+        for name, changes in ((section.__name__, False), (PARTIAL + section.__name__, True)):
+            if name in definitions and (rules := schema_conditions(section, changes=changes)):
+                definitions[name]["allOf"] = rules
     sections = {k: v for k, v in schema["properties"].items() if k not in NOT_OVERRIDDEN}
     scenario = definitions["Scenario"]["properties"]
     for name, section in sections.items():
