@@ -81,6 +81,7 @@ def _simbench() -> Any:
     return net
 
 
+@pytest.mark.filterwarnings("ignore::pp_p2p.errors.ConstantGeneration")
 @pytest.mark.parametrize("make", [_cigre, _case33, _simbench], ids=["cigre", "case33", "simbench"])
 def test_dispatch_is_confirmed_by_the_replay(make: Any) -> None:
     net = make()
