@@ -238,7 +238,7 @@ def test_ctrl_c_is_one_line() -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "run", "study.toml", "--engine", "plain"], check=False,
-        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=50,
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=120,
     )  # fmt: skip
     assert done.returncode == STOPPED
     assert done.stderr == "stopped; run the same command again to go on\n"
