@@ -36,7 +36,7 @@ from pp_p2p import from_netcdf
 from pp_p2p.errors import Finding, InvalidInput, NoSolution, StepFailed, UnsupportedFeature
 
 sys.path.insert(0, str(Path(__file__).parent))
-from small_study import HORIZON, IMPOSSIBLE, write_small
+from small_study import HORIZON, IMPOSSIBLE, Asks, write_small
 
 ROOT = Path(__file__).parents[2]
 TWO = '[[scenario]]\nname = "base"\n[[scenario]]\nname = "dear PV"\n[scenario.candidate.PV]\n'
@@ -275,6 +275,24 @@ def test_a_process_that_dies_is_one_failed_step() -> None:
     with pytest.raises(StepFailed, match=r"a step: its process ended by itself \(exit code 7\)"):
         team.do(Deadly())  # type: ignore[arg-type]
     team.close()
+
+
+def test_processes_see_the_environment_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they are forked from began, at the latest, when the first of them did."""
+
+    def seen() -> str:
+        team = Processes(1, Running(runner="processes", retries=0))
+        with pytest.raises(LookupError) as told:
+            team.do(Asks())  # type: ignore[arg-type]
+        team.close()
+        return str(told.value.args[0])
+
+    monkeypatch.delenv(Asks.NAME, raising=False)
+    assert seen() == "nothing"
+    monkeypatch.setenv(Asks.NAME, "now")
+    assert seen() == "now"
+    monkeypatch.delenv(Asks.NAME)
+    assert seen() == "nothing"
 
 
 @pytest.mark.parametrize(
