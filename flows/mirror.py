@@ -75,19 +75,25 @@ class Mirror:
     def sweep(self) -> None:
         """Remove what a killed run left half pushed; only for the one that has the study."""
         with self._named_errors():
-            found = self._system.exists(f"{self._root}/.tasks")
-            for name in self._system.ls(f"{self._root}/.tasks", detail=False) if found else ():
-                if str(name).rpartition("/")[2].startswith(_PART):
+            for name in self._in_store():
+                if name.rpartition("/")[2].startswith(_PART):
                     self._system.rm_file(name)
 
     def clear(self) -> None:
         """Forget what is kept there."""
         with self._named_errors():
-            found = self._system.exists(f"{self._root}/.tasks")
-            for name in self._system.ls(f"{self._root}/.tasks", detail=False) if found else ():
-                if not str(name).endswith(RUNNING):
+            for name in self._in_store():
+                if not name.endswith(RUNNING):
                     self._system.rm(name, recursive=True)
             self._system.invalidate_cache()
+
+    def _in_store(self) -> list[str]:
+        """Return what stands in the study's store there, by path."""
+        store = f"{self._root}/.tasks"
+        self._system.invalidate_cache()
+        if not self._system.exists(store):
+            return []
+        return [str(name) for name in self._system.ls(store, detail=False)]
 
     @contextmanager
     def only_run(self) -> Iterator[None]:
