@@ -6,29 +6,22 @@ machine goes on with what one has computed, and the local copy may be deleted at
 
 from __future__ import annotations
 
-import json
-import os
-import socket
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from flows.claims import CLAIMS, Claim
 from pp_p2p.errors import Finding, InvalidInput
 from pp_p2p.storage import below, cache_folder, download, filesystem
 
-RUNNING_NAME: Final = "running.json"
-RUNNING: Final = f".tasks/{RUNNING_NAME}"
-"""Says who works in the folder; object stores have no locks."""
+RUNNING: Final = f".tasks/{CLAIMS}"
+"""Says who works in the folder."""
 
 RENEWED_EVERY_S: Final = 30.0
-STALE_AFTER_S: Final = 240.0
-"""A run that has not renewed its note for so long has died."""
-
 _PART: Final = ".part-"
 
 
@@ -97,24 +90,22 @@ class Mirror:
 
     @contextmanager
     def only_run(self) -> Iterator[None]:
-        """Say for as long as the body takes that this process works in the folder.
+        """Hold the folder for as long as the body takes.
 
         Raises
         ------
         InvalidInput
-            Another one does, or the folder cannot be written. Two that begin within the same
-            second are not told apart where the storage has no way to; they compute the same.
+            Another run has it, or it cannot be written.
         """
-        here = {"host": socket.gethostname(), "process": os.getpid(), "run": uuid.uuid4().hex}
-        self._refuse_another(here)
+        claim = Claim(self._system, f"{self._root}/{RUNNING}", self.url)
+        with self._named_errors():
+            claim.take()
         over = threading.Event()
-        self._say(here)
-        self._refuse_another(here)
 
         def renew() -> None:
             while not over.wait(RENEWED_EVERY_S):
-                with suppress(InvalidInput):  # the next time; work that cannot be kept will say so
-                    self._say(here)
+                with suppress(Exception):  # the next time; work that cannot be kept will say so
+                    claim.renew()
 
         thread = threading.Thread(target=renew, daemon=True)
         thread.start()
@@ -124,30 +115,7 @@ class Mirror:
             over.set()
             thread.join()
             with suppress(Exception):  # what is left is stale after a while
-                self._system.rm_file(f"{self._root}/{RUNNING}")
-
-    def _say(self, here: dict[str, Any]) -> None:
-        from flows.chain import write_text
-
-        file = self.folder / RUNNING
-        write_text(file, json.dumps({**here, "time": time.time()}))
-        self.push(file)
-
-    def _refuse_another(self, here: dict[str, Any]) -> None:
-        with self._named_errors():
-            self._system.invalidate_cache()
-            try:
-                said = json.loads(self._system.cat_file(f"{self._root}/{RUNNING}"))
-            except (FileNotFoundError, ValueError):
-                return
-        if said.get("run") == here["run"] or time.time() - said.get("time", 0.0) > STALE_AFTER_S:
-            return
-        if said.get("host") == here["host"] and not _lives(int(said["process"])):
-            return
-        who = f"process {said.get('process')} on {said.get('host')}"
-        rule = f"another run works in this folder ({who})"
-        mend = f"wait until it ends; one that died is forgotten after {STALE_AFTER_S:.0f} s"
-        raise InvalidInput(Finding(table=self.url, rule=rule, mend=mend))
+                claim.leave()
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
@@ -172,13 +140,3 @@ class Mirror:
 def mirror_of(url: str) -> Mirror | None:
     """Return the mirror of a URL, the same one in the same process; None without a URL."""
     return Mirror(url) if url else None
-
-
-def _lives(process: int) -> bool:
-    if os.name == "nt":  # nothing to ask with that would not end it
-        return True
-    try:
-        os.kill(process, 0)
-    except OSError:
-        return False
-    return True

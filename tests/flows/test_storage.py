@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,14 +23,16 @@ from typer.testing import CliRunner
 
 import flows
 import planning
+from flows import claims
+from flows.claims import STALE_AFTER_S
 from flows.cli import app
 from flows.comparison import find_results
-from flows.mirror import RUNNING, STALE_AFTER_S, Mirror, mirror_of
+from flows.mirror import RUNNING, Mirror, mirror_of
 from flows.study_run import read_manifest
 from flows.task_store import TaskStore, checksum
 from pp_p2p import from_netcdf
 from pp_p2p.errors import InvalidInput
-from pp_p2p.storage import below, cache_folder, is_remote, local_path
+from pp_p2p.storage import below, cache_folder, filesystem, is_remote, local_path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from small_study import write_small
@@ -70,9 +75,7 @@ def test_a_study_goes_on_elsewhere_from_shared_storage(tmp_path: Path, cache: Pa
     assert told.folder == cache_folder(url)
     here = {p.relative_to(told.folder) for p in told.folder.rglob("*") if p.is_file()}
     there = {p.relative_to(place) for p in place.rglob("*") if p.is_file()}
-    assert {p for p in here if "lock" not in p.name and p.parent.name != "locks"} - there <= {
-        Path(RUNNING)
-    }
+    assert {p for p in here if "lock" not in p.name and p.parent.name != "locks"} <= there
     for name in there:
         assert checksum(place / name) == checksum(told.folder / name), name
     before = {entry["case"]: entry["sha256"] for entry in read_manifest(place)["cases"]}
@@ -129,7 +132,7 @@ def test_memory_is_shared_storage_too(tmp_path: Path, cache: Path) -> None:
         from_netcdf(f"{url}/nothing/result.nc")
     with pytest.raises(InvalidInput, match="holds no result"):
         find_results(["memory://studies/nothing"])
-    assert not fsspec.filesystem("memory").exists(f"/studies/tiny/{RUNNING}")
+    assert fsspec.filesystem("memory").ls(f"/studies/tiny/{RUNNING}") == []
 
 
 def test_a_study_without_scenarios_is_called_as_its_url() -> None:
@@ -168,22 +171,89 @@ def test_what_is_damaged_there_is_found(tmp_path: Path, cache: Path) -> None:
 
 def test_one_run_at_a_time_in_shared_storage(tmp_path: Path) -> None:
     url = elsewhere(tmp_path / "shared")
-    said = tmp_path / "shared" / RUNNING
+    claims = tmp_path / "shared" / RUNNING
     mirror = Mirror(url)
     with mirror.only_run():
+        (said,) = claims.iterdir()
         assert json.loads(said.read_text())["process"] == os.getpid()
         with pytest.raises(InvalidInput, match=f"process {os.getpid()} on"), mirror.only_run():
             pass
         TaskStore(mirror.folder / ".tasks", mirror).clear()
         assert said.is_file()  # what is forgotten is not who works here
     assert not said.exists()
-    other = {"host": "another", "process": 1, "run": "x", "time": time.time()}
-    said.write_text(json.dumps(other))
+
+
+@pytest.mark.parametrize("run", ["0", "z"])
+def test_a_run_that_died_is_forgotten(tmp_path: Path, run: str) -> None:
+    """Elsewhere after a while, by the clock of the storage; here at once."""
+    mirror = Mirror(elsewhere(tmp_path / "shared"))
+    said = tmp_path / "shared" / RUNNING / f"{run}.json"
+    said.parent.mkdir(parents=True)
+    other = {"host": "another", "machine": "another", "process": 1, "state": "has"}
+    said.write_text(json.dumps({**other, "time": 0.0}))
     with pytest.raises(InvalidInput, match="process 1 on another"), mirror.only_run():
         pass
-    said.write_text(json.dumps({**other, "time": time.time() - STALE_AFTER_S - 1.0}))
+    os.utime(said, (time.time() - STALE_AFTER_S - 1.0,) * 2)
     with mirror.only_run():
+        assert not said.exists()
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    said.write_text(json.dumps({**other, "machine": claims._machine(), "process": dead.pid}))
+    with mirror.only_run():
+        assert not said.exists()
+
+
+def test_a_claim_that_is_being_written_counts(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(claims, "PATIENCE_S", 0.1)
+    mirror = Mirror(elsewhere(tmp_path / "shared"))
+    said = tmp_path / "shared" / RUNNING / "z.json"
+    said.parent.mkdir(parents=True)
+    said.touch()
+    with pytest.raises(InvalidInput, match="another run works in this folder"), mirror.only_run():
         pass
+    assert [one.name for one in said.parent.iterdir()] == [said.name]
+
+
+class Slow:
+    """Storage each of whose answers comes late, by chance: what runs do falls in any order."""
+
+    def __init__(self, url: str, seed: int) -> None:
+        self._system, self.root = filesystem(url)
+        self._dice = random.Random(seed)
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*given: Any, **named: Any) -> Any:
+            time.sleep(self._dice.random() * 0.01)
+            answer = getattr(self._system, name)(*given, **named)
+            time.sleep(self._dice.random() * 0.01)
+            return answer
+
+        return call
+
+
+def taken_at_once(url: str, count: int, seed: int) -> int:
+    """Let so many runs begin at once; return how many have the folder then."""
+    ready = threading.Barrier(count)
+
+    def taken(number: int) -> bool:
+        system = Slow(url, seed * count + number)
+        claim = claims.Claim(system, f"{system.root}/{RUNNING}", url)
+        ready.wait()
+        try:
+            claim.take()
+        except InvalidInput:
+            return False
+        return True
+
+    with ThreadPoolExecutor(count) as pool:
+        return sum(pool.map(taken, range(count)))
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_of_runs_that_begin_at_once_one_goes_on(monkeypatch: Any, count: int) -> None:
+    monkeypatch.setattr(claims, "ASKED_EVERY_S", 0.001)
+    found = [taken_at_once(f"memory://at_once/{count}/{k}", count, k) for k in range(15)]
+    assert found == [1] * 15
 
 
 @pytest.mark.parametrize(
