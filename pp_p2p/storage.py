@@ -50,8 +50,10 @@ def filesystem(url: str) -> tuple[Any, str]:
     try:
         system, path = fsspec.url_to_fs(url)
     except ImportError as error:
-        mend = "install the package that fsspec names"
-        raise InvalidInput(Finding(table=url, rule=str(error), mend=mend)) from None
+        missing = getattr(error.__cause__, "name", "") or "the package that it needs"
+        rule = f"needs a package that is not installed ({error})"
+        mend = f"python -m pip install {missing}"
+        raise InvalidInput(Finding(table=url, rule=rule, mend=mend)) from None
     except (ValueError, TypeError, OSError) as error:
         mend = "use a folder, or a URL that fsspec knows: s3://bucket/folder, memory://folder"
         raise InvalidInput(Finding(table=url, rule=str(error), mend=mend)) from None

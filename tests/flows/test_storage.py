@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
@@ -219,26 +221,27 @@ class Slow:
 
     def __init__(self, url: str, seed: int) -> None:
         self._system, self.root = filesystem(url)
-        self._dice = random.Random(seed)
+        self.dice = random.Random(seed)
 
     def __getattr__(self, name: str) -> Any:
         def call(*given: Any, **named: Any) -> Any:
-            time.sleep(self._dice.random() * 0.01)
+            time.sleep(self.dice.random() * 0.01)
             answer = getattr(self._system, name)(*given, **named)
-            time.sleep(self._dice.random() * 0.01)
+            time.sleep(self.dice.random() * 0.01)
             return answer
 
         return call
 
 
 def taken_at_once(url: str, count: int, seed: int) -> int:
-    """Let so many runs begin at once; return how many have the folder then."""
+    """Let so many runs begin within a twentieth of a second; return how many have the folder."""
     ready = threading.Barrier(count)
 
     def taken(number: int) -> bool:
         system = Slow(url, seed * count + number)
         claim = claims.Claim(system, f"{system.root}/{RUNNING}", url)
         ready.wait()
+        time.sleep(system.dice.random() * 0.05)
         try:
             claim.take()
         except InvalidInput:
@@ -254,6 +257,77 @@ def test_of_runs_that_begin_at_once_one_goes_on(monkeypatch: Any, count: int) ->
     monkeypatch.setattr(claims, "ASKED_EVERY_S", 0.001)
     found = [taken_at_once(f"memory://at_once/{count}/{k}", count, k) for k in range(15)]
     assert found == [1] * 15
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """A bucket of S3, spoken over a real socket; what is set for it others see, too."""
+    pytest.importorskip("s3fs", reason="needs the extra s3")
+    moto = pytest.importorskip("moto.server", reason="needs moto[s3] and Flask")
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "testing")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        fsspec.filesystem("s3", skip_instance_cache=True).mkdir("studies")
+        yield "s3://studies"
+    server.stop()
+
+
+def test_a_study_that_was_killed_goes_on_from_s3(
+    s3: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, url = write_small(tmp_path, CASES), f"{s3}/tiny"
+    system = fsspec.filesystem("s3")
+    code = "from flows.cli import main; main()"
+    first = subprocess.Popen(
+        [sys.executable, "-c", code, "run", str(study), "--engine", "plain", "--output", url],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PP_P2P_CACHE": str(tmp_path / "other")},
+    )  # fmt: skip
+    until = time.monotonic() + 100.0
+    while not system.glob("studies/tiny/.tasks/plan-*.json") and time.monotonic() < until:
+        assert first.poll() is None
+        time.sleep(0.1)
+        system.invalidate_cache()
+    first.kill()
+    first.wait()
+    assert len(system.ls(f"studies/tiny/{RUNNING}")) == 1  # of the one that was killed
+
+    said: list[str] = []
+    told = flows.run_study(study, engine="plain", output=url, tell=said.append)
+    assert [one.state for one in told.cases] == ["done", "done"]
+    assert said[0].endswith("steps of an earlier run are kept")
+    system.invalidate_cache()
+    assert not system.exists(f"studies/tiny/{RUNNING}")
+    assert not system.glob("studies/tiny/.tasks/.part-*")
+    shutil.rmtree(cache)
+    there = find_results([url])
+    here = flows.run_study(study, engine="plain", output=tmp_path / "here")
+    for ours, theirs in zip(here.cases, there.values(), strict=True):
+        one, two = from_netcdf(ours.result), from_netcdf(theirs)
+        for node in (*one.subtree, *two.subtree):  # type: ignore[union-attr]
+            node.attrs.pop("seconds", None)
+        xr.testing.assert_identical(one, two)
+    urls = {"base": f"{url}/base/result.nc", "dear": f"{url}/dear_PV/result.nc"}
+    ours = {name: one.result for name, one in zip(urls, here.cases, strict=True)}
+    xr.testing.assert_identical(planning.compare(urls), planning.compare(ours))
+    xr.testing.assert_equal(
+        planning.open_cases(urls, group="trade"), planning.open_cases(ours, group="trade")
+    )
+
+
+def test_of_runs_that_begin_at_once_in_s3_one_goes_on(s3: str) -> None:
+    assert [taken_at_once(f"{s3}/at_once/{k}", 3, k) for k in range(3)] == [1] * 3
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    with pytest.raises(InvalidInput, match=r"gs://bucket/x.*python -m pip install gcsfs"):
+        filesystem("gs://bucket/x")
 
 
 @pytest.mark.parametrize(
