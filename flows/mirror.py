@@ -22,6 +22,9 @@ RUNNING: Final = f".tasks/{CLAIMS}"
 """Says who works in the folder."""
 
 RENEWED_EVERY_S: Final = 30.0
+BUCKETS: Final = frozenset({"s3", "gs", "abfs", "oss", "cos"})
+"""Protocols whose paths begin with a bucket, or container."""
+
 _PART: Final = ".part-"
 
 
@@ -99,6 +102,7 @@ class Mirror:
         """
         claim = Claim(self._system, f"{self._root}/{RUNNING}", self.url)
         with self._named_errors():
+            self._require_bucket()
             claim.take()
         over = threading.Event()
 
@@ -116,6 +120,15 @@ class Mirror:
             thread.join()
             with suppress(Exception):  # what is left is stale after a while
                 claim.leave()
+
+    def _require_bucket(self) -> None:
+        """Refuse a bucket that is not there: fsspec would make one for each misspelt name."""
+        protocols = self._system.protocol
+        bucket = self._root.partition("/")[0]
+        known = {protocols} if isinstance(protocols, str) else set(protocols)
+        if known & BUCKETS and not self._system.exists(bucket):
+            rule, mend = f"there is no bucket {bucket!r}", "check its name, or make it first"
+            raise InvalidInput(Finding(table=self.url, rule=rule, mend=mend))
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()

@@ -324,6 +324,15 @@ def test_of_runs_that_begin_at_once_in_s3_one_goes_on(s3: str) -> None:
     assert [taken_at_once(f"{s3}/at_once/{k}", 3, k) for k in range(3)] == [1] * 3
 
 
+def test_a_bucket_is_not_made_by_a_misspelt_name(s3: str) -> None:
+    with (
+        pytest.raises(InvalidInput, match="there is no bucket 'studied'"),
+        Mirror("s3://studied/tiny").only_run(),
+    ):
+        pass
+    assert not fsspec.filesystem("s3").exists("studied")
+
+
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gcsfs", None)
     with pytest.raises(InvalidInput, match=r"gs://bucket/x.*python -m pip install gcsfs"):
