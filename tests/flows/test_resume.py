@@ -177,7 +177,7 @@ def test_subproblems_are_solved_by_the_same_cluster(tmp_path: Path, monkeypatch:
     distributed = pytest.importorskip("distributed", reason="needs the extra dask")
     monkeypatch.setattr("flows.clusters.do_work", asks_for_subproblems)
     study = load_cases(write_small(tmp_path))[0]
-    joint = Work(kind="step", name="joint", title="t", study=study, key="k", store=tmp_path)
+    joint = Work(kind="step", name="joint", title="a step", study=study, key="k", store=tmp_path)
     cluster = distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
     )
@@ -185,6 +185,7 @@ def test_subproblems_are_solved_by_the_same_cluster(tmp_path: Path, monkeypatch:
         team = DaskWorkers(2, Running(runner="dask", address=cluster.scheduler_address))
         with ThreadPoolExecutor(2) as pool:
             assert list(pool.map(team.do, [joint] * 4)) == ["1,2,3"] * 4
+        assert "a step" in cluster.scheduler.task_prefixes  # what Dask's pages show
         team.close()
 
 
