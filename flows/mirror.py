@@ -16,7 +16,7 @@ from typing import Final
 
 from flows.claims import CLAIMS, Claim
 from pp_p2p.errors import Finding, InvalidInput
-from pp_p2p.storage import below, cache_folder, download, filesystem
+from pp_p2p.storage import below, cache_folder, download, filesystem, is_there
 
 RUNNING: Final = f".tasks/{CLAIMS}"
 """Says who works in the folder."""
@@ -51,7 +51,7 @@ class Mirror:
         if path.is_file() and not again:
             return True
         with self._named_errors():
-            if self._system.exists(self._there(path)):
+            if is_there(self._system, self._there(path)):
                 download(self._system, self._there(path), path)
         return path.is_file()
 
@@ -60,7 +60,7 @@ class Mirror:
         target = self._there(path)
         part = f"{self._root}/.tasks/{_PART}{uuid.uuid4().hex}"
         with self._named_errors():
-            if not again and self._system.exists(target):
+            if not again and is_there(self._system, target):
                 return
             for folder in (part, target):
                 self._system.makedirs(folder.rpartition("/")[0], exist_ok=True)
@@ -86,8 +86,7 @@ class Mirror:
     def _in_store(self) -> list[str]:
         """Return what stands in the study's store there, by path."""
         store = f"{self._root}/.tasks"
-        self._system.invalidate_cache()
-        if not self._system.exists(store):
+        if not is_there(self._system, store):
             return []
         return [str(name) for name in self._system.ls(store, detail=False)]
 

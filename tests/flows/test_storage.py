@@ -34,7 +34,7 @@ from flows.study_run import read_manifest
 from flows.task_store import TaskStore, checksum
 from pp_p2p import from_netcdf
 from pp_p2p.errors import InvalidInput
-from pp_p2p.storage import below, cache_folder, filesystem, is_remote, local_path
+from pp_p2p.storage import below, cache_folder, filesystem, is_remote, local_file, local_path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from small_study import write_small
@@ -318,6 +318,22 @@ def test_a_study_that_was_killed_goes_on_from_s3(
     xr.testing.assert_equal(
         planning.open_cases(urls, group="trade"), planning.open_cases(ours, group="trade")
     )
+
+
+def test_what_another_machine_has_written_is_seen(
+    s3: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also by one that has looked before; s3fs remembers what was there then."""
+    mirror = Mirror(f"{s3}/seen")
+    with mirror.only_run():
+        mirror.sweep()
+        theirs = fsspec.filesystem("s3", skip_instance_cache=True)
+        theirs.pipe_file("studies/seen/.tasks/plan-1.json", b"{}")
+        theirs.pipe_file("studies/seen/base/result.nc", b"1")
+        assert mirror.fetch(mirror.folder / ".tasks" / "plan-1.json")
+        fsspec.filesystem("s3").ls("studies/seen/base")
+        theirs.pipe_file("studies/seen/base/other.nc", b"2")
+        assert local_file(f"{s3}/seen/base/other.nc").read_bytes() == b"2"
 
 
 def test_of_runs_that_begin_at_once_in_s3_one_goes_on(s3: str) -> None:
