@@ -277,9 +277,7 @@ def s3() -> Iterator[str]:
     server.stop()
 
 
-def test_a_study_that_was_killed_goes_on_from_s3(
-    s3: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_study_that_was_killed_goes_on_from_s3(s3: str, tmp_path: Path, cache: Path) -> None:
     study, url = write_small(tmp_path, CASES), f"{s3}/tiny"
     system = fsspec.filesystem("s3")
     code = "from flows.cli import main; main()"
@@ -320,9 +318,7 @@ def test_a_study_that_was_killed_goes_on_from_s3(
     )
 
 
-def test_what_another_machine_has_written_is_seen(
-    s3: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_another_machine_has_written_is_seen(s3: str) -> None:
     """Also by one that has looked before; s3fs remembers what was there then."""
     mirror = Mirror(f"{s3}/seen")
     with mirror.only_run():
@@ -334,6 +330,28 @@ def test_what_another_machine_has_written_is_seen(
         fsspec.filesystem("s3").ls("studies/seen/base")
         theirs.pipe_file("studies/seen/base/other.nc", b"2")
         assert local_file(f"{s3}/seen/base/other.nc").read_bytes() == b"2"
+
+
+@pytest.mark.filterwarnings("ignore:Creating scratch directories")  # of Dask, on a busy machine
+def test_a_cluster_that_shares_only_s3_does_the_work(s3: str, tmp_path: Path) -> None:
+    """Its workers have copies of their own, at places of their own."""
+    distributed = pytest.importorskip("distributed", reason="needs the extra dask")
+    elsewhere = {"PP_P2P_CACHE": str(tmp_path / "of the workers"), "PYTHONPATH": str(ROOT)}
+    cluster = distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address=None, env=elsewhere
+    )
+    with cluster:
+        address = f'[run]\naddress = "{cluster.scheduler_address}"\n'
+        study = write_small(tmp_path, address + CASES)
+        told = flows.run_study(
+            study, engine="plain", runner="dask", only=["base"], output=f"{s3}/cluster"
+        )
+    assert [one.state for one in told.cases] == ["done"], told.cases[0].message
+    assert told.report.is_file()
+    theirs = next((tmp_path / "of the workers").iterdir())
+    assert {one.name for one in (theirs / ".tasks").glob("*.nc")} == {
+        one.name for one in (told.folder / ".tasks").glob("*.nc")
+    }
 
 
 def test_of_runs_that_begin_at_once_in_s3_one_goes_on(s3: str) -> None:
