@@ -260,5 +260,5 @@ class Asks:
     title = "ask"
 
     @property
-    def store(self) -> Path:
+    def mirror(self) -> str:
         raise LookupError(os.environ.get(self.NAME, "nothing"))
