@@ -68,6 +68,10 @@ class LoopedMarket:
         flows = [network.component(name) for name in ("p", "q", "l")]
         self._flows = [positions.columns(f).reshape(shape) for f in flows if f is not None]
         self._drops = positions.rows(network.voltage_drop).reshape(shape)
+        by_step = (-1, data.line.n_steps)
+        self._voltages = positions.columns(network.v).reshape(by_step)
+        balances = (network.balance_p, network.balance_q)
+        self._balances = [positions.rows(law).reshape(by_step) for law in balances]
         self._cone_of_row = np.repeat(
             np.arange(len(self.problem.cone_sizes)), self.problem.cone_sizes
         )
@@ -110,6 +114,17 @@ class LoopedMarket:
         rows = self._drops[open_edges, step]
         cones = self._cones[open_edges, step]
         return columns[columns != ABSENT], rows[rows != ABSENT], cones[cones != ABSENT]
+
+    def of_edges(self, edges: Array, step: int) -> Array:
+        """Return the columns of some edges (edge,) in a step: their flows, voltages at their ends."""
+        tree = self.data.grid.tree
+        ends = np.unique(np.concatenate([tree.parent[edges], tree.child[edges]]))
+        flows = np.concatenate([f[edges, step] for f in self._flows])
+        return np.unique(_present(np.concatenate([flows, self._voltages[ends, step]])))
+
+    def balances(self, nodes: Array, step: int) -> Array:
+        """Return the rows of the balances of some nodes (node,) in a step."""
+        return _present(np.concatenate([rows[nodes, step] for rows in self._balances]))
 
     def columns_of(self, component: Any) -> Array:
         """Return the column of every variable of `component`, `ABSENT` for none."""
