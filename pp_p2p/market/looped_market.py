@@ -23,6 +23,7 @@ import numpy as np
 import pyomo.environ as pyo
 import scipy.sparse as sp
 
+from pp_p2p.market.certified_bound import certified_bound
 from pp_p2p.market.clearing import ClearingData, build
 from pp_p2p.network.branches import Array
 from pp_p2p.network.formulation import Formulation
@@ -76,7 +77,7 @@ class LoopedMarket:
             np.arange(len(self.problem.cone_sizes)), self.problem.cone_sizes
         )
         self._cones = self._cone_of_branch(shape)
-        self.step_of = np.array([_step_of(v) for v in self.problem.columns], dtype=np.int64)
+        self.step_of = np.array([step_of(v) for v in self.problem.columns], dtype=np.int64)
 
     def solve(
         self, closed: Array, config: SolverConfig, *, problem: CompiledProblem | None = None
@@ -129,6 +130,19 @@ class LoopedMarket:
     def columns_of(self, component: Any) -> Array:
         """Return the column of every variable of `component`, `ABSENT` for none."""
         return self._positions.columns(component)
+
+    @property
+    def bounded_by_cones(self) -> Array:
+        """How many bounds (column,) follow from the cone of a branch: 2 of a flow, 1 of a current.
+
+        The cone keeps a squared current from being negative, and a flow within what the squared
+        current and the voltage allow.
+        """
+        needless = np.zeros(len(self.problem.columns), dtype=np.int64)
+        if len(self._flows) > 2:
+            for flow, n in zip(self._flows, (2, 2, 1), strict=True):
+                needless[_present(flow[self._cones != ABSENT])] = n
+        return needless
 
     @property
     def widest_current(self) -> float:
@@ -189,7 +203,7 @@ class _Hour:
 
     def __init__(self, p: CompiledProblem, columns: Array, rows: Array, cones: Array) -> None:
         own = dataclasses.replace(part_of(p, columns, rows, cones), offset=0.0)
-        self.columns, self._form = columns, conic_form(own)
+        self.columns, self._form, self.unsure = columns, conic_form(own), False
         self._reach = np.maximum(np.abs(own.lower), np.abs(own.upper))
         self._cones = np.flatnonzero(cones)
         form = self._form
@@ -222,10 +236,9 @@ class _Hour:
         )
         answer = ConicSolver(small).solve()
         if not answer.solved:
+            self.unsure |= not answer.infeasible
             return UNSOLVED
-        curved = (P + sp.triu(P, 1).T) @ answer.x
-        residual = np.abs(curved + q + A.T @ answer.z)
-        return float(-0.5 * (answer.x @ curved) - small.b @ answer.z - residual @ self._reach[kept])
+        return certified_bound(small, answer, self._reach[kept])
 
 
 class HourProblems:
@@ -264,6 +277,11 @@ class HourProblems:
         """Whether nothing ties the hours: (1) is then F itself."""
         return len(self.tying) == 0
 
+    @property
+    def unsure(self) -> bool:
+        """Whether an hour was given up on that has not been shown to be infeasible."""
+        return any(hour.unsure for hour in self._hours)
+
     def duals(self, report: SolveReport) -> Array:
         """Return the duals y (tying row,) of a report."""
         rows = self._market.problem.rows
@@ -291,7 +309,7 @@ def _present(positions: Array) -> Array:
     return np.asarray(positions[positions != ABSENT])
 
 
-def _step_of(variable: Any) -> int:
+def step_of(variable: Any) -> int:
     """Return the step of a variable: the last part of its index."""
     index = variable.index()
     return int(index[-1] if isinstance(index, tuple) else index)

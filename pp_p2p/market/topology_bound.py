@@ -1,78 +1,345 @@
-"""proto"""
+"""A proven lower bound of trading under the best sequence of configurations, on any network.
+
+The joint problem of `pp_p2p.market.joint_trading` contains every sequence of configurations with
+its trades, limits of operations and dwell times; what operations cost is in its objective. Its
+convex relaxations are below all of them:
+
+root     the joint problem with binaries between 0 and 1, one cone problem. Its duals y price what
+         ties the periods of one configuration: storage, loads that shift, operations.
+parts    with these prices every period stands for itself (Lagrangian duality, Geoffrion 1974):
+         b'y + sum_k min (c_k - A_k'y)'x_k bounds the joint problem for every y, as (1) of
+         `pp_p2p.market.looped_market` does. In each period the chains of switches are replaced by
+         their convex hulls (`pp_p2p.market.chain_hull`), which raises its least cost.
+branch   a period's relaxation is split on a chain, "cut" or "uncut", and then on where it is cut;
+         the least of its open nodes bounds it. More nodes, a higher bound.
+
+The bound is the largest of these, each computed from duals of any accuracy within the finite reach
+of all columns (`pp_p2p.market.certified_bound`): it holds if a solver stops early, too. It does not
+ask for a safe order of operations, no more than the joint problem does. In "lindistflow" it bounds
+the linear model.
+"""
+
 from __future__ import annotations
 
 import dataclasses
+import heapq
+import itertools
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+import pyomo.environ as pyo
 import scipy.sparse as sp
 
-from pp_p2p.market.chain_hull import ChainHull, groups_of
+from pp_p2p.market.certified_bound import certified_bound, proves_infeasible
+from pp_p2p.market.chain_hull import ChainHull, Group, groups_of
 from pp_p2p.market.joint_trading import JointTrading
-from pp_p2p.market.looped_market import LoopedMarket, _step_of, part_of
+from pp_p2p.market.looped_market import LoopedMarket, part_of, step_of
+from pp_p2p.network.branches import Array
+from pp_p2p.network.on_off import own_end
 from pp_p2p.network.spanning import graph_facts
-from pp_p2p.solve.compiled import compile_model
-from pp_p2p.solve.conic import ConicSolver, conic_form, row_duals
+from pp_p2p.solve.compiled import CompiledProblem, compile_model
+from pp_p2p.solve.conic import ConicSolution, ConicSolver, conic_form, row_duals
 from pp_p2p.solve.vectors import ABSENT, Positions
 
+TYING: Final = -2
+"""Stands for the period of a row with columns of several."""
 
-def safe(form, answer, lower, upper):
-    reach = np.maximum(np.abs(lower), np.abs(upper))
-    curved = (form.P + sp.triu(form.P, 1).T) @ answer.x
-    residual = np.abs(curved + form.q + form.A.T @ answer.z)
-    return float(-0.5 * (answer.x @ curved) - form.b @ answer.z - residual @ reach)
+EMPTY: Final = -1
+"""Stands for the period of a row without columns."""
+
+LEAST_S: Final = 1.0
+"""Time that a cone problem is given at least."""
+
+FRACTIONAL: Final = 1e-6
+"""Weights this close to 0 or 1 are not split on."""
+
+WHERE_FIRST: Final = 0.3
+"""Worth of splitting on where a chain is cut while it may be uncut; of other splits it is 1."""
 
 
-def bound(joint: JointTrading, market: LoopedMarket):
-    t0 = time.perf_counter()
-    m = joint.build()
-    p = compile_model(m)
-    t1 = time.perf_counter()
-    form = conic_form(p)
-    answer = ConicSolver(form).solve()
-    root = safe(form, answer, p.lower, p.upper) + p.offset
-    t2 = time.perf_counter()
-    print("root", root, "build", t1 - t0, "solve", t2 - t1)
-    period = joint.period
-    own = [m.switches, m.radiality]
-    of_period = {id(v) for c in (m.switches, m.radiality) for v in c.component_data_objects(__import__("pyomo.environ").environ.Var)}
-    of_period |= {id(v) for v in m.operated.values()}
-    block = np.array([_step_of(v) if id(v) in of_period else period[_step_of(v)] for v in p.columns])
-    y = row_duals(p, form, answer.z)
-    place = {v.name: k for k, v in enumerate(p.columns)}
-    at = np.array([place[v.name] for v in market.problem.columns])
-    binary = np.full((joint.graph.n_edges, joint.line.n_steps), ABSENT)
-    pos = Positions(p)
-    for (e, k), v in m.switches.closed.items():
-        binary[e, period == k] = pos.columns_of([v])[0]
-    t3 = time.perf_counter()
-    hull = ChainHull(market, p, at, binary, block)
-    for g in groups_of(joint.graph, graph_facts(joint.graph)):
-        for t in range(joint.line.n_steps):
-            hull.add(g, t)
-    whole, block = hull.problem()
-    t4 = time.perf_counter()
-    print("hull", t4 - t3, len(whole.cost), whole.matrix.shape, len(whole.cone_sizes))
-    # blocks
-    coo = sp.coo_matrix(whole.matrix)
-    first = np.full(whole.matrix.shape[0], 10**9); last = np.full(whole.matrix.shape[0], -1)
-    np.minimum.at(first, coo.row, block[coo.col]); np.maximum.at(last, coo.row, block[coo.col])
-    tie = np.flatnonzero(first < last)
-    assert tie.max(initial=-1) < len(y)
-    yy = y[tie]; side = np.where(yy > 0, whole.row_lower[tie], whole.row_upper[tie]); use = np.where(np.isfinite(side), yy, 0)
-    cost = whole.cost - sp.csr_matrix(whole.matrix)[tie].T @ use
-    total = p.offset + float(use @ np.where(np.isfinite(side), side, 0))
-    cc = sp.coo_matrix(whole.cone_matrix); cr = np.repeat(np.arange(len(whole.cone_sizes)), whole.cone_sizes)
-    cb = np.full(len(whole.cone_sizes), -1); cb[cr[cc.row]] = block[cc.col]
-    priced = dataclasses.replace(whole, cost=cost)
-    vals = []
-    for k in range(block.max() + 1):
-        part = part_of(priced, np.flatnonzero(block == k), np.flatnonzero((first == k) & (last == k)), cb == k)
-        f = conic_form(part)
-        a = ConicSolver(f).solve()
-        v = safe(f, a, part.lower, part.upper)
-        if k < 3: print(k, a.status, a.iterations, a.seconds, v, part.matrix.shape)
-        vals.append(v)
-    t5 = time.perf_counter()
-    print("bound", total + sum(vals), "solve", t5 - t4, "parts", len(vals))
-    return vals
+@dataclass(frozen=True, kw_only=True)
+class TopologyBound:
+    """The bound of a day.
+
+    Parameters
+    ----------
+    value : float
+        EUR, finite.
+    root : float
+        What the root alone proves, EUR.
+    n_relaxed : int
+        Cone problems solved.
+    seconds : float
+    """
+
+    value: float
+    root: float
+    n_relaxed: int
+    seconds: float
+
+
+def bound_jointly(
+    joint: JointTrading,
+    market: LoopedMarket,
+    *,
+    nodes: int,
+    time_limit_s: float,
+    target: float = np.inf,
+) -> TopologyBound:
+    """Bound the joint problem from below.
+
+    Parameters
+    ----------
+    joint : JointTrading
+    market : LoopedMarket
+        The same day with every edge, as the rounds solve it.
+    nodes : int
+        Relaxations of each period; 0 leaves it at the root.
+    time_limit_s : float
+        Once the root is solved, the rest ends here.
+    target : float
+        The bound need not be higher than this, EUR.
+    """
+    started = time.perf_counter()
+
+    def left() -> float:
+        return time_limit_s - (time.perf_counter() - started)
+
+    relaxation = _Relaxation(joint, market)
+    root = relaxation.root(max(left(), LEAST_S))
+    best, n_relaxed = root, 1
+    if nodes and left() > 0 and root < target:
+        parts = relaxation.parts()
+        for _ in range(nodes):
+            open_parts = [part for part in parts if not part.done]
+            for part in open_parts:
+                if left() <= 0:
+                    break
+                n_relaxed += part.improve(max(left(), LEAST_S))
+            best = max(best, relaxation.constant + sum(part.bound for part in parts))
+            if not open_parts or best >= target or left() <= 0:
+                break
+    seconds = time.perf_counter() - started
+    return TopologyBound(value=best, root=root, n_relaxed=n_relaxed, seconds=seconds)
+
+
+class _Chain(NamedTuple):
+    """Binaries (edge,) of a chain in a period, and the row that lets at most one of them be 0."""
+
+    binaries: Array
+    row: int
+
+
+class _Relaxation:
+    """The compiled joint problem, and its parts at the prices of the root."""
+
+    def __init__(self, joint: JointTrading, market: LoopedMarket) -> None:
+        self._joint, self._market = joint, market
+        self._model = joint.build()
+        self._problem = p = compile_model(self._model)
+        self._positions = Positions(p)
+        self._reach = np.maximum(np.abs(p.lower), np.abs(p.upper))
+        self._duals = np.zeros(len(p.rows))
+        self.constant = p.offset
+
+    def root(self, seconds: float) -> float:
+        """Return the bound of the whole, and keep its prices."""
+        p = self._problem
+        form = conic_form(p)
+        answer = ConicSolver(form, seconds).solve()
+        self._duals = np.nan_to_num(row_duals(p, form, answer.z))
+        least = float(np.minimum(p.cost * p.lower, p.cost * p.upper).sum())
+        return max(certified_bound(form, answer, self._reach), least) + p.offset
+
+    def parts(self) -> list[_Part]:
+        """Return the periods, each for itself, chains as their hulls."""
+        joint = self._joint
+        groups = groups_of(joint.graph, graph_facts(joint.graph))
+        binary = self._binaries()
+        hull = ChainHull(self._market, self._problem, self._places(), binary)
+        for group in groups:
+            for t in range(joint.line.n_steps):
+                hull.add(group, t)
+        whole, origin = hull.problem()
+        columns, rows, cones = self._without_on_off(whole, groups)
+        period = self._period_of_column()[origin]
+        row_period = _only(whole.matrix, period)
+        cone_period = _only(whole.cone_matrix, period)[_first_rows(whole)]
+        whole = self._priced(whole, np.flatnonzero(rows & (row_period == TYING)))
+        series = self._positions.rows(self._model.radiality.series_group)
+        series = series.reshape(-1, len(joint.first_step))
+        found = []
+        for k, t in enumerate(joint.first_step.tolist()):
+            mine = np.flatnonzero(columns & (period == k))
+            own_rows = np.flatnonzero(rows & (row_period == k))
+            part = part_of(whole, mine, own_rows, cones & (cone_period == k))
+            chains = [
+                _Chain(
+                    np.searchsorted(mine, binary[group.edges, t]),
+                    int(np.searchsorted(own_rows, series[group.number, k])),
+                )
+                for group in groups
+            ]
+            reach = self._reach[origin[mine]]
+            found.append(_Part(dataclasses.replace(part, offset=0.0), reach, chains))
+        return found
+
+    def _places(self) -> Array:
+        """Return where the columns of the looped market stand in the joint problem."""
+        place = {variable.name: k for k, variable in enumerate(self._problem.columns)}
+        return np.array([place[variable.name] for variable in self._market.problem.columns])
+
+    def _binaries(self) -> Array:
+        """Return the column of the binary of every edge in every step."""
+        joint = self._joint
+        found = np.full((joint.graph.n_edges, joint.line.n_steps), ABSENT)
+        closed = self._model.switches.closed
+        for (e, k), column in zip(closed, self._positions.columns(closed), strict=True):
+            found[e, joint.period == k] = column
+        return found
+
+    def _period_of_column(self) -> Array:
+        """Return the period of every column; any would do, the bound holds for all."""
+        m = self._model
+        step = np.array([step_of(variable) for variable in self._problem.columns])
+        period = self._joint.period[np.clip(step, 0, self._joint.line.n_steps - 1)]
+        for component in (m.switches, m.radiality):
+            for variables in component.component_objects(pyo.Var):
+                at = self._positions.columns(variables)
+                period[at[at != ABSENT]] = step[at[at != ABSENT]]
+        at = self._positions.columns(m.operated)
+        period[at[at != ABSENT]] = step[at[at != ABSENT]]
+        return np.asarray(period)
+
+    def _without_on_off(
+        self, whole: CompiledProblem, groups: list[Group]
+    ) -> tuple[Array, Array, Array]:
+        """Return the columns, rows and cones but for the on-off laws of edges that have a hull."""
+        network, grid = self._model.network, self._joint.data.grid
+        movable = np.flatnonzero(self._joint.graph.switchable)
+        hulled = {e for group in groups for e in group.edges.tolist()}
+        ends = [own_end(grid, movable, e, child=c) for e in hulled for c in (False, True)]
+        copies = self._positions.columns_of([network.v[k, t] for k in ends for t in network.TIME])
+        columns = np.ones(len(whole.cost), dtype=bool)
+        columns[copies[copies != ABSENT]] = False
+        rows = np.asarray(abs(whole.matrix) @ ~columns == 0)
+        of_limit = self._positions.rows(network.flow_limit)
+        mine = np.array([key[0] in hulled for key in network.flow_limit], dtype=bool)
+        rows[of_limit[mine & (of_limit != ABSENT)]] = False
+        touched = np.asarray(abs(whole.cone_matrix) @ ~columns > 0)
+        number = np.repeat(np.arange(len(whole.cone_sizes)), whole.cone_sizes)
+        cones = np.ones(len(whole.cone_sizes), dtype=bool)
+        cones[number[touched]] = False
+        return columns, rows, cones
+
+    def _priced(self, whole: CompiledProblem, tying: Array) -> CompiledProblem:
+        """Return the problem with prices for the rows that tie periods, and keep their constant."""
+        lower, upper = whole.row_lower[tying], whole.row_upper[tying]
+        duals = self._duals[tying]
+        side = np.where(duals > 0, lower, upper)
+        usable = np.where(np.isfinite(side), duals, 0.0)
+        constant = usable @ np.where(np.isfinite(side), side, 0.0)
+        self.constant = whole.offset + float(constant)
+        cost = whole.cost - sp.csr_matrix(whole.matrix)[tying].T @ usable
+        return dataclasses.replace(whole, cost=cost)
+
+
+@dataclass(order=True)
+class _Node:
+    bound: float
+    number: int
+    lower: Array = dataclasses.field(compare=False)
+    upper: Array = dataclasses.field(compare=False)
+    row_upper: Array = dataclasses.field(compare=False)
+    point: Array | None = dataclasses.field(compare=False, default=None)
+
+
+class _Part:
+    """Branch and bound on one period."""
+
+    def __init__(self, problem: CompiledProblem, reach: Array, chains: list[_Chain]) -> None:
+        self._problem, self._reach, self._chains = problem, reach, chains
+        self._heap: list[_Node] = []
+        self._count = itertools.count()
+        self.bound, self.done = -np.inf, False
+
+    def improve(self, seconds: float) -> int:
+        """Look at one more node; return how many cone problems that took."""
+        p = self._problem
+        if not self._heap:
+            begin = _Node(-np.inf, next(self._count), p.lower, p.upper, p.row_upper)
+            children = [begin]
+        else:
+            children = list(self._split(self._heap[0]))
+            if not children:
+                self.done = True
+                return 0
+            heapq.heappop(self._heap)
+        for child in children:
+            self._solve(child, seconds)
+        self.done = not self._heap
+        if self._heap:
+            self.bound = max(self.bound, self._heap[0].bound)
+        return len(children)
+
+    def _solve(self, node: _Node, seconds: float) -> None:
+        """Bound a node and keep it, unless it is proven to be empty."""
+        form = conic_form(
+            dataclasses.replace(
+                self._problem, lower=node.lower, upper=node.upper, row_upper=node.row_upper
+            )
+        )
+        answer: ConicSolution = ConicSolver(form, seconds).solve()
+        if answer.infeasible:
+            if proves_infeasible(form, answer, self._reach):
+                return
+        else:
+            node.bound = max(node.bound, certified_bound(form, answer, self._reach))
+            node.point = answer.x if answer.solved else None
+        heapq.heappush(self._heap, node)
+
+    def _split(self, node: _Node) -> Iterator[_Node]:
+        """Yield the children of a node; none where it says nothing of what to split on."""
+        x = node.point
+        if x is None:
+            return
+        least, chosen = FRACTIONAL, None
+        for chain in self._chains:
+            weight = 1.0 - x[chain.binaries]
+            cut = float(weight.sum())
+            known = node.row_upper[chain.row] == self._problem.row_lower[chain.row]
+            most = int(np.argmax(weight))
+            where = min(weight[most], cut - weight[most]) * (1.0 if known else WHERE_FIRST)
+            for worth, edge in ((min(cut, 1.0 - cut), None), (where, chain.binaries[most])):
+                if worth > least:
+                    least, chosen = worth, (chain, edge)
+        if chosen is not None:
+            yield from self._children(node, *chosen)
+
+    def _children(self, node: _Node, chain: _Chain, edge: int | None) -> Iterator[_Node]:
+        """Yield a node with a chain uncut and with it cut, or with an edge closed and open."""
+        lower, upper, row_upper = node.lower.copy(), node.upper.copy(), node.row_upper.copy()
+        lower[chain.binaries if edge is None else edge] = 1.0
+        yield _Node(node.bound, next(self._count), lower, node.upper, node.row_upper)
+        if edge is None:
+            row_upper[chain.row] = self._problem.row_lower[chain.row]
+        else:
+            upper[edge] = 0.0
+        yield _Node(node.bound, next(self._count), node.lower, upper, row_upper)
+
+
+def _only(matrix: Any, period: Array) -> Array:
+    """Return the one period (row,) that the columns of a row lie in; `TYING` where several do."""
+    coo = sp.coo_matrix(matrix)
+    first, last = np.full(coo.shape[0], len(period)), np.full(coo.shape[0], EMPTY)
+    np.minimum.at(first, coo.row, period[coo.col])
+    np.maximum.at(last, coo.row, period[coo.col])
+    return np.where(first < last, TYING, last)
+
+
+def _first_rows(p: CompiledProblem) -> Array:
+    """Return the first row of every cone."""
+    return np.concatenate([[0], np.cumsum(p.cone_sizes)[:-1]]).astype(np.int64)

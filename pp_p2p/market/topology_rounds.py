@@ -224,7 +224,7 @@ class TopologyRounds:
         complete = self._all is not None and bool((free == self._graph.switchable).all())
         while (found := self._values.best()) is not None:
             value, closed = found
-            if complete and not self._values.bans:
+            if complete and not self._values.bans and not self._topology.hours.unsure:
                 self._bound = max(self._bound, value)
             hopeless = value >= now.objective - self._least_gain(now)
             if hopeless or closed.tobytes() in known:
