@@ -22,26 +22,24 @@ the linear model.
 from __future__ import annotations
 
 import dataclasses
-import heapq
-import itertools
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import pyomo.environ as pyo
 import scipy.sparse as sp
 
-from pp_p2p.market.certified_bound import certified_bound, proves_infeasible
+from pp_p2p.market.certified_bound import certified_bound
 from pp_p2p.market.chain_hull import ChainHull, Group, groups_of
 from pp_p2p.market.joint_trading import JointTrading
 from pp_p2p.market.looped_market import LoopedMarket, part_of, step_of
+from pp_p2p.market.period_search import ChainBinaries, PeriodSearch
 from pp_p2p.network.branches import Array
 from pp_p2p.network.on_off import own_end
 from pp_p2p.network.spanning import graph_facts
 from pp_p2p.solve.compiled import CompiledProblem, compile_model
-from pp_p2p.solve.conic import ConicSolution, ConicSolver, conic_form, row_duals
+from pp_p2p.solve.conic import ConicSolver, conic_form, row_duals
 from pp_p2p.solve.vectors import ABSENT, Positions
 
 TYING: Final = -2
@@ -52,13 +50,6 @@ EMPTY: Final = -1
 
 LEAST_S: Final = 1.0
 """Time that a cone problem is given at least."""
-
-FRACTIONAL: Final = 1e-6
-"""Weights this close to 0 or 1 are not split on."""
-
-WHERE_FIRST: Final = 0.3
-"""Worth of splitting on where a chain is cut while it may be uncut; of other splits it is 1."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class TopologyBound:
@@ -126,13 +117,6 @@ def bound_jointly(
     return TopologyBound(value=best, root=root, n_relaxed=n_relaxed, seconds=seconds)
 
 
-class _Chain(NamedTuple):
-    """Binaries (edge,) of a chain in a period, and the row that lets at most one of them be 0."""
-
-    binaries: Array
-    row: int
-
-
 class _Relaxation:
     """The compiled joint problem, and its parts at the prices of the root."""
 
@@ -154,7 +138,7 @@ class _Relaxation:
         least = float(np.minimum(p.cost * p.lower, p.cost * p.upper).sum())
         return max(certified_bound(form, answer, self._reach), least) + p.offset
 
-    def parts(self) -> list[_Part]:
+    def parts(self) -> list[PeriodSearch]:
         """Return the periods, each for itself, chains as their hulls."""
         joint = self._joint
         groups = groups_of(joint.graph, graph_facts(joint.graph))
@@ -177,14 +161,14 @@ class _Relaxation:
             own_rows = np.flatnonzero(rows & (row_period == k))
             part = part_of(whole, mine, own_rows, cones & (cone_period == k))
             chains = [
-                _Chain(
+                ChainBinaries(
                     np.searchsorted(mine, binary[group.edges, t]),
                     int(np.searchsorted(own_rows, series[group.number, k])),
                 )
                 for group in groups
             ]
             reach = self._reach[origin[mine]]
-            found.append(_Part(dataclasses.replace(part, offset=0.0), reach, chains))
+            found.append(PeriodSearch(dataclasses.replace(part, offset=0.0), reach, chains))
         return found
 
     def _places(self) -> Array:
@@ -245,90 +229,6 @@ class _Relaxation:
         self.constant = whole.offset + float(constant)
         cost = whole.cost - sp.csr_matrix(whole.matrix)[tying].T @ usable
         return dataclasses.replace(whole, cost=cost)
-
-
-@dataclass(order=True)
-class _Node:
-    bound: float
-    number: int
-    lower: Array = dataclasses.field(compare=False)
-    upper: Array = dataclasses.field(compare=False)
-    row_upper: Array = dataclasses.field(compare=False)
-    point: Array | None = dataclasses.field(compare=False, default=None)
-
-
-class _Part:
-    """Branch and bound on one period."""
-
-    def __init__(self, problem: CompiledProblem, reach: Array, chains: list[_Chain]) -> None:
-        self._problem, self._reach, self._chains = problem, reach, chains
-        self._heap: list[_Node] = []
-        self._count = itertools.count()
-        self.bound, self.done = -np.inf, False
-
-    def improve(self, seconds: float) -> int:
-        """Look at one more node; return how many cone problems that took."""
-        p = self._problem
-        if not self._heap:
-            begin = _Node(-np.inf, next(self._count), p.lower, p.upper, p.row_upper)
-            children = [begin]
-        else:
-            children = list(self._split(self._heap[0]))
-            if not children:
-                self.done = True
-                return 0
-            heapq.heappop(self._heap)
-        for child in children:
-            self._solve(child, seconds)
-        self.done = not self._heap
-        if self._heap:
-            self.bound = max(self.bound, self._heap[0].bound)
-        return len(children)
-
-    def _solve(self, node: _Node, seconds: float) -> None:
-        """Bound a node and keep it, unless it is proven to be empty."""
-        form = conic_form(
-            dataclasses.replace(
-                self._problem, lower=node.lower, upper=node.upper, row_upper=node.row_upper
-            )
-        )
-        answer: ConicSolution = ConicSolver(form, seconds).solve()
-        if answer.infeasible:
-            if proves_infeasible(form, answer, self._reach):
-                return
-        else:
-            node.bound = max(node.bound, certified_bound(form, answer, self._reach))
-            node.point = answer.x if answer.solved else None
-        heapq.heappush(self._heap, node)
-
-    def _split(self, node: _Node) -> Iterator[_Node]:
-        """Yield the children of a node; none where it says nothing of what to split on."""
-        x = node.point
-        if x is None:
-            return
-        least, chosen = FRACTIONAL, None
-        for chain in self._chains:
-            weight = 1.0 - x[chain.binaries]
-            cut = float(weight.sum())
-            known = node.row_upper[chain.row] == self._problem.row_lower[chain.row]
-            most = int(np.argmax(weight))
-            where = min(weight[most], cut - weight[most]) * (1.0 if known else WHERE_FIRST)
-            for worth, edge in ((min(cut, 1.0 - cut), None), (where, chain.binaries[most])):
-                if worth > least:
-                    least, chosen = worth, (chain, edge)
-        if chosen is not None:
-            yield from self._children(node, *chosen)
-
-    def _children(self, node: _Node, chain: _Chain, edge: int | None) -> Iterator[_Node]:
-        """Yield a node with a chain uncut and with it cut, or with an edge closed and open."""
-        lower, upper, row_upper = node.lower.copy(), node.upper.copy(), node.row_upper.copy()
-        lower[chain.binaries if edge is None else edge] = 1.0
-        yield _Node(node.bound, next(self._count), lower, node.upper, node.row_upper)
-        if edge is None:
-            row_upper[chain.row] = self._problem.row_lower[chain.row]
-        else:
-            upper[edge] = 0.0
-        yield _Node(node.bound, next(self._count), node.lower, upper, row_upper)
 
 
 def _only(matrix: Any, period: Array) -> Array:
