@@ -53,7 +53,7 @@ def _in_dual_cone(form: ConicForm, z: Array) -> Array:
     first = form.zero + form.nonnegative
     z[form.zero : first] = np.maximum(z[form.zero : first], 0.0)
     if len(form.cone_sizes):
-        starts = first + np.concatenate([[0], np.cumsum(form.cone_sizes)[:-1]]).astype(np.int64)
+        starts = first + np.cumsum(form.cone_sizes) - form.cone_sizes
         square = np.add.reduceat(z[first:] ** 2, starts - first) - z[starts] ** 2
         z[starts] = np.maximum(z[starts], np.sqrt(np.maximum(square, 0.0)))
     return z

@@ -1,10 +1,11 @@
 """The convex hull of what a chain of switches may do, added to the joint problem of a day.
 
-Of a group of edges in series at most one is open (`pp_p2p.network.spanning`). With u_e the binary
-of edge e, its states are "open at e", of weight w_e = 1 - u_e, and "uncut", of weight
-w_0 = 1 - sum_e w_e. Let x be what lies on the chain in an hour: flows, voltages, and the devices at
-the nodes that the chain alone feeds; and A_s x = b_s, G_s x + h in K what the laws of state s ask
-of it. Then (Balas 1979; Ceria & Soares, Math. Programming 86, 1999)
+Of a group of edges in series (a chain between two junctions, or edges of which any two would cut
+off a part) at most one is open (`pp_p2p.network.spanning`). With u_e the binary of edge e, its
+states are "open at e", of weight w_e = 1 - u_e, and "uncut", of weight w_0 = 1 - sum_e w_e. Let x
+be what lies on the group in an hour: flows, voltages, and the devices at the nodes that it alone
+feeds; and A_s x = b_s, G_s x + h in K what the laws of state s ask of it. Then (Balas 1979; Ceria
+& Soares, Math. Programming 86, 1999)
 
     x = sum_s x^s,   A_s x^s = w_s b_s,   G_s x^s + w_s h in K,   w_s low <= x^s <= w_s high    (1)
 

@@ -117,7 +117,7 @@ class LoopedMarket:
         return columns[columns != ABSENT], rows[rows != ABSENT], cones[cones != ABSENT]
 
     def of_edges(self, edges: Array, step: int) -> Array:
-        """Return the columns of some edges (edge,) in a step: their flows, voltages at their ends."""
+        """Return the columns of edges (edge,) in a step: flows, and voltages at their ends."""
         tree = self.data.grid.tree
         ends = np.unique(np.concatenate([tree.parent[edges], tree.child[edges]]))
         flows = np.concatenate([f[edges, step] for f in self._flows])

@@ -51,6 +51,7 @@ EMPTY: Final = -1
 LEAST_S: Final = 1.0
 """Time that a cone problem is given at least."""
 
+
 @dataclass(frozen=True, kw_only=True)
 class TopologyBound:
     """The bound of a day.
@@ -102,7 +103,7 @@ def bound_jointly(
     relaxation = _Relaxation(joint, market)
     root = relaxation.root(max(left(), LEAST_S))
     best, n_relaxed = root, 1
-    if nodes and left() > 0 and root < target:
+    if nodes and left() > 0 and root < target and relaxation.separable:
         parts = relaxation.parts()
         for _ in range(nodes):
             open_parts = [part for part in parts if not part.done]
@@ -128,6 +129,13 @@ class _Relaxation:
         self._reach = np.maximum(np.abs(p.lower), np.abs(p.upper))
         self._duals = np.zeros(len(p.rows))
         self.constant = p.offset
+
+    @property
+    def separable(self) -> bool:
+        """Whether no quadratic cost ties columns of different periods."""
+        if self._problem.quadratic is None:
+            return True
+        return bool((_only(self._problem.quadratic, self._period_of_column()) != TYING).all())
 
     def root(self, seconds: float) -> float:
         """Return the bound of the whole, and keep its prices."""
@@ -242,4 +250,4 @@ def _only(matrix: Any, period: Array) -> Array:
 
 def _first_rows(p: CompiledProblem) -> Array:
     """Return the first row of every cone."""
-    return np.concatenate([[0], np.cumsum(p.cone_sizes)[:-1]]).astype(np.int64)
+    return np.asarray(np.cumsum(p.cone_sizes) - p.cone_sizes, dtype=np.int64)
