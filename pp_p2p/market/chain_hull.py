@@ -18,7 +18,7 @@ on-off laws of its edges (`pp_p2p.network.on_off`), which follow from it and are
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -29,6 +29,12 @@ from pp_p2p.network.spanning import GraphFacts
 from pp_p2p.network.switching import SwitchGraph
 from pp_p2p.network.topology import DisjointSets
 from pp_p2p.solve.compiled import CompiledProblem
+
+TYING: Final = -2
+"""Stands for the step or period of a row with columns of several."""
+
+EMPTY: Final = -1
+"""Stands for that of a row without columns."""
 
 
 class Group(NamedTuple):
@@ -44,13 +50,11 @@ class Group(NamedTuple):
 
 
 def groups_of(graph: SwitchGraph, facts: GraphFacts) -> list[Group]:
-    """Return the groups of more than one edge: of a single one (1) says nothing new."""
+    """Return the groups of switchable edges of which at most one is open."""
     fixed = ~graph.switchable
     fixed[list(facts.bridges)] = True
     found = []
     for number, edges in enumerate(facts.series_groups):
-        if len(edges) < 2:
-            continue
         joined = DisjointSets(range(graph.n_nodes))
         others = [e for e in range(graph.n_edges) if e not in edges]
         for e in others:
@@ -65,11 +69,11 @@ def groups_of(graph: SwitchGraph, facts: GraphFacts) -> list[Group]:
 
 
 class _Weight(NamedTuple):
-    """Weight of a state: a constant, binaries, and what each adds."""
+    """Weight of a state in each step: a constant, and binaries (edge, step) times a slope."""
 
     constant: float
     binaries: Array
-    slopes: Array
+    slope: float
 
 
 class _Rows:
@@ -86,10 +90,11 @@ class _Rows:
         self.size += len(lower)
         return np.arange(self.size - len(lower), self.size)
 
-    def scaled(self, lower: Array, upper: Array, weight: _Weight) -> Array:
+    def scaled(self, lower: Array, upper: Array, weight: _Weight, step: Array) -> Array:
         """Return the numbers (row, 2) of rows between ``weight * lower`` and ``weight * upper``.
 
-        Sides that differ make two rows; -1 where there is none.
+        The weight is that of the `step` (row,). Sides that differ make two rows; -1 where there is
+        none.
         """
         numbers = np.full((len(lower), 2), -1)
         same = lower == upper
@@ -98,8 +103,8 @@ class _Rows:
             right = weight.constant * side[at]
             least = np.full(len(at), -np.inf) if k else right
             numbers[at, k] = mine = self.new(least, np.where(same[at] | (k == 1), right, np.inf))
-            for column, slope in zip(weight.binaries, weight.slopes, strict=True):
-                self.put(mine, np.full(len(at), column), -slope * side[at])
+            for binary in weight.binaries:
+                self.put(mine, binary[step[at]], -weight.slope * side[at])
         return numbers
 
     def put(self, rows: Array, columns: Array, values: Array) -> None:
@@ -123,12 +128,12 @@ class _Rows:
 
 
 class _Local(NamedTuple):
-    """What the laws of one hour say of a group: a part of the looped market, in its numbers."""
+    """What the laws of single hours say of a group: a part of the looped market, in its numbers."""
 
     columns: Array
     rows: Array
-    cones: Array
     matrix: Any
+    cones: Array
     cone_rows: Array
     cone_matrix: Any
 
@@ -153,9 +158,11 @@ class ChainHull:
         self._market, self._joint, self._place, self._binary = market, joint, place, binary
         p = market.problem
         self._matrix, self._cone_matrix = sp.csr_matrix(p.matrix), sp.csr_matrix(p.cone_matrix)
-        self._by_column = sp.csc_matrix(p.matrix)
-        self._cones_by_column = sp.csc_matrix(p.cone_matrix)
         self._cone_of_row = np.repeat(np.arange(len(p.cone_sizes)), p.cone_sizes)
+        self._row_step = only(self._matrix, market.step_of)
+        step = only(self._cone_matrix, market.step_of)
+        self._cone_step = np.full(len(p.cone_sizes), EMPTY)
+        np.maximum.at(self._cone_step, self._cone_of_row, step)
         self._needless = market.bounded_by_cones
         self._n_columns = len(joint.cost)
         self._linear, self._cones = _Rows(), _Rows()
@@ -163,17 +170,18 @@ class ChainHull:
         self._boxes: list[tuple[Array, Array]] = []
         self._copied: list[Array] = []
 
-    def add(self, group: Group, step: int) -> None:
-        """Add the states of a group in a step."""
-        local = self._local(group, step)
+    def add(self, group: Group) -> None:
+        """Add the states of a group, in every step; of a single edge (1) says nothing new."""
+        if len(group.edges) < 2:
+            return
+        local = self._local(group)
         total = self._linear.new(*np.zeros((2, len(local.columns))))
         self._linear.put(total, self._place[local.columns], np.full(len(total), -1.0))
+        edges = np.arange(len(self._binary))
         for opened in group.edges.tolist():
-            weight = _Weight(1.0, self._binary[[opened], step], np.array([-1.0]))
-            self._state(np.arange(len(self._binary)) == opened, step, weight, local, total)
-        n = len(group.edges)
-        uncut = _Weight(1.0 - n, self._binary[group.edges, step], np.ones(n))
-        self._state(np.zeros(len(self._binary), dtype=bool), step, uncut, local, total)
+            self._state(edges == opened, _Weight(1.0, self._binary[[opened]], -1.0), local, total)
+        uncut = _Weight(1.0 - len(group.edges), self._binary[group.edges], 1.0)
+        self._state(edges < 0, uncut, local, total)
 
     def problem(self) -> tuple[CompiledProblem, Array]:
         """Return the joint problem with what was added, and the column behind each of its own.
@@ -210,35 +218,38 @@ class ChainHull:
         )
         return whole, np.concatenate([np.arange(len(p.cost)), *self._copied])
 
-    def _local(self, group: Group, step: int) -> _Local:
+    def _local(self, group: Group) -> _Local:
         """Return the laws that speak of nothing but a group, its nodes and their devices."""
         market = self._market
-        columns = market.of_edges(np.concatenate([group.edges, group.between]), step)
-        columns = np.union1d(columns, self._matrix[market.balances(group.inner, step)].indices)
-        rows = np.unique(self._by_column[:, columns].indices)
-        near = self._matrix[rows]
-        rows = rows[np.diff(near.indptr) == near[:, columns].getnnz(axis=1)]
-        cones = np.unique(self._cone_of_row[np.unique(self._cones_by_column[:, columns].indices)])
-        cone_rows = np.flatnonzero(np.isin(self._cone_of_row, cones))
-        wide = self._cone_matrix[cone_rows]
-        apart = np.diff(wide.indptr) != wide[:, columns].getnnz(axis=1)
-        cones = np.setdiff1d(cones, self._cone_of_row[cone_rows[apart]])
-        cone_rows = np.flatnonzero(np.isin(self._cone_of_row, cones))
+        columns = market.of_edges(np.concatenate([group.edges, group.between]))
+        columns = np.union1d(columns, self._matrix[market.balances(group.inner)].indices)
+        inside = np.zeros(len(self._place))
+        inside[columns] = 1.0
+
+        def speaks(matrix: Any) -> tuple[Array, Array]:
+            """Return which rows speak of the group, and which of anything else."""
+            pattern = abs(matrix)
+            return pattern @ inside > 0, pattern @ (1.0 - inside) > 0
+
+        near, strange = speaks(self._matrix)
+        rows = np.flatnonzero(near & ~strange & (self._row_step != TYING))
+        of_cone = self._cone_of_row
+        near, strange = speaks(self._cone_matrix)
+        cones = np.setdiff1d(of_cone[near], of_cone[strange])
+        cone_rows = np.flatnonzero(np.isin(of_cone, cones))
         return _Local(
             columns=columns,
             rows=rows,
-            cones=cones,
             matrix=sp.coo_matrix(self._matrix[rows][:, columns]),
+            cones=cones,
             cone_rows=cone_rows,
             cone_matrix=sp.coo_matrix(self._cone_matrix[cone_rows][:, columns]),
         )
 
-    def _state(
-        self, open_edges: Array, step: int, weight: _Weight, local: _Local, total: Array
-    ) -> None:
-        """Add one state."""
-        p, linear = self._market.problem, self._linear
-        out = self._market.out(open_edges, step)
+    def _state(self, open_edges: Array, weight: _Weight, local: _Local, total: Array) -> None:
+        """Add one state, in every step."""
+        p, linear, step_of = self._market.problem, self._linear, self._market.step_of
+        out = self._market.out(open_edges)
         kept = ~np.isin(local.columns, out[0])
         mine = local.columns[kept]
         new = np.full(len(kept), -1)
@@ -249,12 +260,14 @@ class ChainHull:
         needless = self._needless[mine]
         low = np.where(needless >= 1, -np.inf, p.lower[mine])
         high = np.where(needless >= 2, np.inf, p.upper[mine])
-        for numbers in linear.scaled(low, high, weight).T:
+        for numbers in linear.scaled(low, high, weight, step_of[mine]).T:
             linear.put(numbers, new[kept], np.ones(len(mine)))
         rows = np.flatnonzero(~np.isin(local.rows, out[1]))
         of_row = np.full((len(local.rows), 2), -1)
         chosen = local.rows[rows]
-        of_row[rows] = linear.scaled(p.row_lower[chosen], p.row_upper[chosen], weight)
+        of_row[rows] = linear.scaled(
+            p.row_lower[chosen], p.row_upper[chosen], weight, self._row_step[chosen]
+        )
         term = local.matrix
         there = kept[term.col]
         for numbers in of_row.T:
@@ -268,9 +281,22 @@ class ChainHull:
         offset = p.cone_offset[local.cone_rows[rows]]
         numbers = np.full(len(local.cone_rows), -1)
         numbers[rows] = mine = cones.new(weight.constant * offset, np.full(len(rows), np.inf))
-        for column, slope in zip(weight.binaries, weight.slopes, strict=True):
-            cones.put(mine, np.full(len(rows), column), slope * offset)
+        step = self._cone_step[self._cone_of_row[local.cone_rows[rows]]]
+        for binary in weight.binaries:
+            cones.put(mine, binary[step], weight.slope * offset)
         term = local.cone_matrix
         there = new[term.col] >= 0
         cones.put(numbers[term.row[there]], new[term.col[there]], term.data[there])
         self._sizes.append(p.cone_sizes[local.cones[~out]])
+
+
+def only(matrix: Any, of_column: Array) -> Array:
+    """Return the one value (row,) that the columns of a row have; `TYING` where they differ.
+
+    `EMPTY` where a row has no column.
+    """
+    coo = sp.coo_matrix(matrix)
+    first, last = np.full(coo.shape[0], len(of_column)), np.full(coo.shape[0], EMPTY)
+    np.minimum.at(first, coo.row, of_column[coo.col])
+    np.maximum.at(last, coo.row, of_column[coo.col])
+    return np.where(first < last, TYING, last)

@@ -37,6 +37,9 @@ UNSOLVED: Final = float("inf")
 """Value of an hour that has no feasible point, or none that was found."""
 
 
+EVERY_STEP: Final = slice(None)
+
+
 class LoopedMarket:
     """The compiled day of a market whose network may be switched.
 
@@ -109,23 +112,23 @@ class LoopedMarket:
         """Return the hours, each for itself."""
         return HourProblems(self)
 
-    def out(self, open_edges: Array, step: int) -> tuple[Array, Array, Array]:
-        """Return the columns, rows and cones that open edges (edge,) take out of a step."""
+    def out(self, open_edges: Array, step: int | slice = EVERY_STEP) -> tuple[Array, Array, Array]:
+        """Return the columns, rows and cones that open edges (edge,) take out of a step, or all."""
         columns = np.concatenate([f[open_edges, step] for f in self._flows])
         rows = self._drops[open_edges, step]
         cones = self._cones[open_edges, step]
-        return columns[columns != ABSENT], rows[rows != ABSENT], cones[cones != ABSENT]
+        return _present(columns), _present(rows), _present(cones)
 
-    def of_edges(self, edges: Array, step: int) -> Array:
-        """Return the columns of edges (edge,) in a step: flows, and voltages at their ends."""
+    def of_edges(self, edges: Array) -> Array:
+        """Return the columns of edges (edge,) in all steps: flows, and voltages at their ends."""
         tree = self.data.grid.tree
         ends = np.unique(np.concatenate([tree.parent[edges], tree.child[edges]]))
-        flows = np.concatenate([f[edges, step] for f in self._flows])
-        return np.unique(_present(np.concatenate([flows, self._voltages[ends, step]])))
+        flows = np.concatenate([f[edges] for f in self._flows])
+        return np.unique(_present(np.concatenate([flows, self._voltages[ends]])))
 
-    def balances(self, nodes: Array, step: int) -> Array:
-        """Return the rows of the balances of some nodes (node,) in a step."""
-        return _present(np.concatenate([rows[nodes, step] for rows in self._balances]))
+    def balances(self, nodes: Array) -> Array:
+        """Return the rows of the balances of some nodes (node,) in all steps."""
+        return _present(np.concatenate([rows[nodes] for rows in self._balances]))
 
     def columns_of(self, component: Any) -> Array:
         """Return the column of every variable of `component`, `ABSENT` for none."""

@@ -30,7 +30,7 @@ WHERE_FIRST: Final = 0.3
 
 
 class ChainBinaries(NamedTuple):
-    """Binaries (edge,) of a chain in a period, and the row that lets at most one of them be 0."""
+    """Binaries (edge,) of a chain in a period, and the row (1), where they are more than one."""
 
     binaries: Array
     row: int
@@ -107,10 +107,12 @@ class PeriodSearch:
         for chain in self._chains:
             weight = 1.0 - x[chain.binaries]
             cut = float(weight.sum())
-            known = node.row_upper[chain.row] == self._problem.row_lower[chain.row]
+            single = len(chain.binaries) == 1
+            known = not single and node.row_upper[chain.row] == self._problem.row_lower[chain.row]
             most = int(np.argmax(weight))
+            edges = (chain.binaries[0] if single else None, chain.binaries[most])
             where = min(weight[most], cut - weight[most]) * (1.0 if known else WHERE_FIRST)
-            for worth, edge in ((min(cut, 1.0 - cut), None), (where, chain.binaries[most])):
+            for worth, edge in zip((min(cut, 1.0 - cut), where), edges, strict=True):
                 if worth > least:
                     least, chosen = worth, (chain, edge)
         if chosen is not None:

@@ -24,14 +24,14 @@ from __future__ import annotations
 import dataclasses
 import time
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyomo.environ as pyo
 import scipy.sparse as sp
 
 from pp_p2p.market.certified_bound import certified_bound
-from pp_p2p.market.chain_hull import ChainHull, Group, groups_of
+from pp_p2p.market.chain_hull import TYING, ChainHull, Group, groups_of, only
 from pp_p2p.market.joint_trading import JointTrading
 from pp_p2p.market.looped_market import LoopedMarket, part_of, step_of
 from pp_p2p.market.period_search import ChainBinaries, PeriodSearch
@@ -41,12 +41,6 @@ from pp_p2p.network.spanning import graph_facts
 from pp_p2p.solve.compiled import CompiledProblem, compile_model
 from pp_p2p.solve.conic import ConicSolver, conic_form, row_duals
 from pp_p2p.solve.vectors import ABSENT, Positions
-
-TYING: Final = -2
-"""Stands for the period of a row with columns of several."""
-
-EMPTY: Final = -1
-"""Stands for the period of a row without columns."""
 
 LEAST_S: Final = 1.0
 """Time that a cone problem is given at least."""
@@ -135,7 +129,7 @@ class _Relaxation:
         """Whether no quadratic cost ties columns of different periods."""
         if self._problem.quadratic is None:
             return True
-        return bool((_only(self._problem.quadratic, self._period_of_column()) != TYING).all())
+        return bool((only(self._problem.quadratic, self._period_of_column()) != TYING).all())
 
     def root(self, seconds: float) -> float:
         """Return the bound of the whole, and keep its prices."""
@@ -153,13 +147,12 @@ class _Relaxation:
         binary = self._binaries()
         hull = ChainHull(self._market, self._problem, self._places(), binary)
         for group in groups:
-            for t in range(joint.line.n_steps):
-                hull.add(group, t)
+            hull.add(group)
         whole, origin = hull.problem()
         columns, rows, cones = self._without_on_off(whole, groups)
         period = self._period_of_column()[origin]
-        row_period = _only(whole.matrix, period)
-        cone_period = _only(whole.cone_matrix, period)[_first_rows(whole)]
+        row_period = only(whole.matrix, period)
+        cone_period = only(whole.cone_matrix, period)[_first_rows(whole)]
         whole = self._priced(whole, np.flatnonzero(rows & (row_period == TYING)))
         series = self._positions.rows(self._model.radiality.series_group)
         series = series.reshape(-1, len(joint.first_step))
@@ -181,8 +174,13 @@ class _Relaxation:
 
     def _places(self) -> Array:
         """Return where the columns of the looped market stand in the joint problem."""
-        place = {variable.name: k for k, variable in enumerate(self._problem.columns)}
-        return np.array([place[variable.name] for variable in self._market.problem.columns])
+        found = np.full(len(self._market.problem.columns), ABSENT)
+        for mine in self._market.model.component_objects(pyo.Var):
+            joint = self._model.find_component(mine.name)
+            at = self._market.columns_of(mine)
+            there = self._positions.columns_of([joint[key] for key in mine])
+            found[at[at != ABSENT]] = there[at != ABSENT]
+        return found
 
     def _binaries(self) -> Array:
         """Return the column of the binary of every edge in every step."""
@@ -212,7 +210,7 @@ class _Relaxation:
         """Return the columns, rows and cones but for the on-off laws of edges that have a hull."""
         network, grid = self._model.network, self._joint.data.grid
         movable = np.flatnonzero(self._joint.graph.switchable)
-        hulled = {e for group in groups for e in group.edges.tolist()}
+        hulled = {e for group in groups if len(group.edges) > 1 for e in group.edges.tolist()}
         ends = [own_end(grid, movable, e, child=c) for e in hulled for c in (False, True)]
         copies = self._positions.columns_of([network.v[k, t] for k in ends for t in network.TIME])
         columns = np.ones(len(whole.cost), dtype=bool)
@@ -237,15 +235,6 @@ class _Relaxation:
         self.constant = whole.offset + float(constant)
         cost = whole.cost - sp.csr_matrix(whole.matrix)[tying].T @ usable
         return dataclasses.replace(whole, cost=cost)
-
-
-def _only(matrix: Any, period: Array) -> Array:
-    """Return the one period (row,) that the columns of a row lie in; `TYING` where several do."""
-    coo = sp.coo_matrix(matrix)
-    first, last = np.full(coo.shape[0], len(period)), np.full(coo.shape[0], EMPTY)
-    np.minimum.at(first, coo.row, period[coo.col])
-    np.maximum.at(last, coo.row, period[coo.col])
-    return np.where(first < last, TYING, last)
 
 
 def _first_rows(p: CompiledProblem) -> Array:
