@@ -6,6 +6,7 @@ Ten on 16 buses, at more hours: ``python tests/benchmarks/run.py reconfigured_tr
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,9 @@ def test_rounds_find_what_the_joint_problem_proves(
     assert ended.outcome.bound <= joint.objective + 1e-6 * size
     assert market.operations(ended.point) > 0
     assert ended.point.excess == 0.0
+    unproven = dataclasses.replace(ended.outcome, bound=-np.inf)
+    bound = market.bounded(dataclasses.replace(ended, outcome=unproven)).outcome.bound
+    assert 0.99 * size <= bound <= joint.objective + 1e-7 * size
 
 
 @pytest.mark.parametrize("max_operations", [None, 4])

@@ -235,6 +235,8 @@ def test_one_call_compares_topologies(meshed: Any) -> None:
         ({"max_operations": 1.5}, "max_operations"),
         ({"switching_cost_eur": float("nan")}, "switching_cost_eur"),
         ({"unchanged_rounds": 0}, "unchanged_rounds"),
+        ({"bound_nodes": -1}, "bound_nodes"),
+        ({"bound_nodes": None}, "bound_nodes"),
         ({"change_every": "hour"}, "change_every"),
         ({"time_limit_s": 0.0}, "time_limit_s"),
         ({"switchable": [3, 4]}, "switchable"),
