@@ -153,6 +153,7 @@ class ReconfiguredMarket:
             nodes=self.options.bound_nodes,
             time_limit_s=self.options.time_limit_s - outcome.rounds[-1].seconds,
             target=enough,
+            offers=(together.topology.hours.tying, together.point.duals),
         )
         bound = min(max(outcome.bound, found.value), objective)
         termination = "proven optimum" if bound >= enough else outcome.termination

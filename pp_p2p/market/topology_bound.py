@@ -4,9 +4,10 @@ The joint problem of `pp_p2p.market.joint_trading` contains every sequence of co
 its trades, limits of operations and dwell times; what operations cost is in its objective. Its
 convex relaxations are below all of them:
 
-root     the joint problem with binaries between 0 and 1, one cone problem. Its duals y price what
-         ties the periods of one configuration: storage, loads that shift, operations.
-parts    with these prices every period stands for itself (Lagrangian duality, Geoffrion 1974):
+root     the joint problem with binaries between 0 and 1, one cone problem.
+parts    with prices y for what ties the periods of one configuration (of storage and loads that
+         shift the offers at the incumbent, which is nearer to the optimum than the root is; of
+         operations the root's) every period stands for itself (Lagrangian duality, Geoffrion 1974):
          b'y + sum_k min (c_k - A_k'y)'x_k bounds the joint problem for every y, as (1) of
          `pp_p2p.market.looped_market` does. In each period the chains of switches are replaced by
          their convex hulls (`pp_p2p.market.chain_hull`), which raises its least cost.
@@ -74,6 +75,7 @@ def bound_jointly(
     nodes: int,
     time_limit_s: float,
     target: float = np.inf,
+    offers: tuple[Array, Array] | None = None,
 ) -> TopologyBound:
     """Bound the joint problem from below.
 
@@ -88,6 +90,8 @@ def bound_jointly(
         Once the root is solved, the rest ends here.
     target : float
         The bound need not be higher than this, EUR.
+    offers : ((tying row,) of int, (tying row,) of float), optional
+        Rows of `market` that tie hours, and their prices; by default the root's are taken.
     """
     started = time.perf_counter()
 
@@ -98,6 +102,8 @@ def bound_jointly(
     root = relaxation.root(max(left(), LEAST_S))
     best, n_relaxed = root, 1
     if nodes and left() > 0 and root < target and relaxation.separable:
+        if offers is not None:
+            relaxation.take(*offers)
         parts = relaxation.parts()
         for _ in range(nodes):
             open_parts = [part for part in parts if not part.done]
@@ -139,6 +145,24 @@ class _Relaxation:
         self._duals = np.nan_to_num(row_duals(p, form, answer.z))
         least = float(np.minimum(p.cost * p.lower, p.cost * p.upper).sum())
         return max(certified_bound(form, answer, self._reach), least) + p.offset
+
+    def take(self, tying: Array, offers: Array) -> None:
+        """Take the prices of what ties the hours of the looped market from an incumbent."""
+        rows: dict[int, list[int]] = {}
+        for k, law in enumerate(self._problem.rows):
+            rows.setdefault(id(law), []).append(k)
+        known: dict[int, list[float]] = {}
+        laws = {}
+        for k, price in zip(tying.tolist(), offers.tolist(), strict=True):
+            law = self._market.problem.rows[k]
+            known.setdefault(id(law), []).append(price)
+            laws[id(law)] = law
+        for number, prices in known.items():
+            law = laws[number]
+            same = self._model.find_component(law.parent_component().name)[law.index()]
+            mine = rows.get(id(same), [])
+            if len(mine) == len(prices):  # a law with two sides is two rows, in the same order
+                self._duals[mine] = prices
 
     def parts(self) -> list[PeriodSearch]:
         """Return the periods, each for itself, chains as their hulls."""
