@@ -160,9 +160,7 @@ class ChainHull:
         self._matrix, self._cone_matrix = sp.csr_matrix(p.matrix), sp.csr_matrix(p.cone_matrix)
         self._cone_of_row = np.repeat(np.arange(len(p.cone_sizes)), p.cone_sizes)
         self._row_step = only(self._matrix, market.step_of)
-        step = only(self._cone_matrix, market.step_of)
-        self._cone_step = np.full(len(p.cone_sizes), EMPTY)
-        np.maximum.at(self._cone_step, self._cone_of_row, step)
+        self._cone_step = only(self._cone_matrix, market.step_of, p.cone_sizes)
         self._needless = market.bounded_by_cones
         self._n_columns = len(joint.cost)
         self._linear, self._cones = _Rows(), _Rows()
@@ -236,6 +234,7 @@ class ChainHull:
         of_cone = self._cone_of_row
         near, strange = speaks(self._cone_matrix)
         cones = np.setdiff1d(of_cone[near], of_cone[strange])
+        cones = cones[self._cone_step[cones] != TYING]
         cone_rows = np.flatnonzero(np.isin(of_cone, cones))
         return _Local(
             columns=columns,
@@ -290,13 +289,16 @@ class ChainHull:
         self._sizes.append(p.cone_sizes[local.cones[~out]])
 
 
-def only(matrix: Any, of_column: Array) -> Array:
+def only(matrix: Any, of_column: Array, sizes: Array | None = None) -> Array:
     """Return the one value (row,) that the columns of a row have; `TYING` where they differ.
 
-    `EMPTY` where a row has no column.
+    `EMPTY` where a row has no column. With `sizes` (cone,) rows are taken together, so many each.
     """
     coo = sp.coo_matrix(matrix)
-    first, last = np.full(coo.shape[0], len(of_column)), np.full(coo.shape[0], EMPTY)
-    np.minimum.at(first, coo.row, of_column[coo.col])
-    np.maximum.at(last, coo.row, of_column[coo.col])
+    row, n = coo.row, coo.shape[0]
+    if sizes is not None:
+        row, n = np.repeat(np.arange(len(sizes)), sizes)[row], len(sizes)
+    first, last = np.full(n, len(of_column)), np.full(n, EMPTY)
+    np.minimum.at(first, row, of_column[coo.col])
+    np.maximum.at(last, row, of_column[coo.col])
     return np.where(first < last, TYING, last)

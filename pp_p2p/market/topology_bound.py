@@ -4,15 +4,15 @@ The joint problem of `pp_p2p.market.joint_trading` contains every sequence of co
 its trades, limits of operations and dwell times; what operations cost is in its objective. Its
 convex relaxations are below all of them:
 
-root     the joint problem with binaries between 0 and 1, one cone problem.
-parts    with prices y for what ties the periods of one configuration (of storage and loads that
-         shift the offers at the incumbent, which is nearer to the optimum than the root is; of
-         operations the root's) every period stands for itself (Lagrangian duality, Geoffrion 1974):
+root     the joint problem with binaries between 0 and 1, one cone problem. Its duals y price what
+         ties the periods of one configuration: storage, loads that shift, operations. Where periods
+         are split further, of the first two the offers at the incumbent are nearer to the optimum.
+parts    with these prices every period stands for itself (Lagrangian duality, Geoffrion 1974):
          b'y + sum_k min (c_k - A_k'y)'x_k bounds the joint problem for every y, as (1) of
          `pp_p2p.market.looped_market` does. In each period the chains of switches are replaced by
          their convex hulls (`pp_p2p.market.chain_hull`), which raises its least cost.
 branch   a period's relaxation is split on a chain, "cut" or "uncut", and then on where it is cut;
-         the least of its open nodes bounds it. More nodes, a higher bound.
+         the least of its open nodes bounds it. More nodes, a higher bound at the same prices.
 
 The bound is the largest of these, each computed from duals of any accuracy within the finite reach
 of all columns (`pp_p2p.market.certified_bound`): it holds if a solver stops early, too. It does not
@@ -42,6 +42,9 @@ from pp_p2p.network.spanning import graph_facts
 from pp_p2p.solve.compiled import CompiledProblem, compile_model
 from pp_p2p.solve.conic import ConicSolver, conic_form, row_duals
 from pp_p2p.solve.vectors import ABSENT, Positions
+
+ROOT_NODES: Final = 2
+"""Nodes of each period up to which the prices of the root fit better than an incumbent's."""
 
 LEAST_S: Final = 1.0
 """Time that a cone problem is given at least."""
@@ -91,7 +94,7 @@ def bound_jointly(
     target : float
         The bound need not be higher than this, EUR.
     offers : ((tying row,) of int, (tying row,) of float), optional
-        Rows of `market` that tie hours, and their prices; by default the root's are taken.
+        Rows of `market` that tie hours, and their prices at an incumbent.
     """
     started = time.perf_counter()
 
@@ -102,7 +105,7 @@ def bound_jointly(
     root = relaxation.root(max(left(), LEAST_S))
     best, n_relaxed = root, 1
     if nodes and left() > 0 and root < target and relaxation.separable:
-        if offers is not None:
+        if offers is not None and nodes > ROOT_NODES:
             relaxation.take(*offers)
         parts = relaxation.parts()
         for _ in range(nodes):
@@ -176,7 +179,7 @@ class _Relaxation:
         columns, rows, cones = self._without_on_off(whole, groups)
         period = self._period_of_column()[origin]
         row_period = only(whole.matrix, period)
-        cone_period = only(whole.cone_matrix, period)[_first_rows(whole)]
+        cone_period = only(whole.cone_matrix, period, whole.cone_sizes)
         whole = self._priced(whole, np.flatnonzero(rows & (row_period == TYING)))
         series = self._positions.rows(self._model.radiality.series_group)
         series = series.reshape(-1, len(joint.first_step))
@@ -259,8 +262,3 @@ class _Relaxation:
         self.constant = whole.offset + float(constant)
         cost = whole.cost - sp.csr_matrix(whole.matrix)[tying].T @ usable
         return dataclasses.replace(whole, cost=cost)
-
-
-def _first_rows(p: CompiledProblem) -> Array:
-    """Return the first row of every cone."""
-    return np.asarray(np.cumsum(p.cone_sizes) - p.cone_sizes, dtype=np.int64)

@@ -103,8 +103,8 @@ def test_no_sequence_within_the_limits_is_below_the_bound(
         bounds = [bound_of(market, nodes) for nodes in (0, 1, 20)]
         values = [each.value for each in bounds]
         assert bounds[0].n_relaxed == 1
-        assert values == sorted(values)
-        assert values[-1] <= least + 1e-7 * abs(least)
+        assert min(values) == values[0]
+        assert max(values) <= least + 1e-7 * abs(least)
         assert values[0] >= least - 0.1 * abs(least)
 
 
