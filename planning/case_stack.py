@@ -150,6 +150,7 @@ def _with_own_case(one: CaseGroup) -> CaseGroup:
     """Rename the dim ``case`` of a plan: the cases of the studies have that name."""
     if CASE not in one.labels:
         return one
+
     def own(dim: str) -> str:
         return OWN_CASE if dim == CASE else dim
 
