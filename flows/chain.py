@@ -14,7 +14,7 @@ from flows.places import placed
 from flows.plan_years import plan_years
 from flows.profiles import read_profiles
 from flows.study import Study
-from flows.study_net import build_net
+from flows.study_net import build_net, rows_by_name
 from flows.study_notes import input_notes
 from pp_p2p.names import OPERATOR
 from pp_p2p.version import __version__
@@ -131,7 +131,7 @@ def joint_stage(study: Study, inputs: Inputs, days: xr.Dataset) -> xr.Dataset:
 
 def _by_account(net: Any, limits: Mapping[str, float]) -> dict[int, float]:
     """Return limits by row of ``net.participant``, -1 for the operator."""
-    rows = {str(name): int(row) for row, name in net.participant["name"].items()}
+    rows = rows_by_name(net, "participant")
     return {rows.get(name, OPERATOR): float(limit) for name, limit in limits.items()}
 
 

@@ -63,7 +63,9 @@ VOLTAGE_STEP: Final = 1e-4
 """Voltages of buses are stored in the page as whole multiples of this, in p.u."""
 
 
-def page_data(compared: xr.Dataset, network: xr.Dataset | None, base: int) -> dict[str, Any]:
+def page_data(
+    compared: xr.Dataset, network: xr.Dataset | None, base: str | None = None
+) -> dict[str, Any]:
     """Return what the page's script reads.
 
     Parameters
@@ -72,9 +74,11 @@ def page_data(compared: xr.Dataset, network: xr.Dataset | None, base: int) -> di
         What `planning.compare` returns.
     network : Dataset, optional
         Group ``network`` of the cases.
-    base : int
-        Position of the case that the others are compared with at first.
+    base : str, optional
+        Case that the others are compared with at first; the first one.
     """
+    names = compared["case"].to_numpy().astype(str).tolist()
+    compared_with = names.index(base) if base in names else 0
     compared = with_known_reliability(compared.load())
     numbers = summary_table(compared)
     metrics = [_metric(compared, numbers, k) for k in map(str, numbers)]
@@ -82,10 +86,10 @@ def page_data(compared: xr.Dataset, network: xr.Dataset | None, base: int) -> di
     across = "eens_mwh_per_year" if "eens_mwh_per_year" in keys else keys[-1]
     several = bool(compared["several_years"].any())
     return {
-        "cases": compared["case"].to_numpy().astype(str).tolist(),
-        "base": base,
+        "cases": names,
+        "base": compared_with,
         "exact": compared["exact"].to_numpy().tolist(),
-        "detail": _cheapest_other(numbers, base),
+        "detail": _cheapest_other(numbers, compared_with),
         "metrics": metrics,
         "pareto": [keys.index(across), keys.index("eac_eur_per_year")],
         "stages": compared["stage"].to_numpy().tolist(),

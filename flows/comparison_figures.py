@@ -13,6 +13,7 @@ import xarray as xr
 
 from flows.comparison_data import COLOURS, page_data
 from flows.key_figures import digits
+from planning.comparison import pareto_cases
 from pp_p2p.plotting.style import BLUE, GREY, INK, PALE
 from pp_p2p.results import whole_file
 
@@ -51,8 +52,7 @@ def write_pictures(
     base : str, optional
         Case that is marked; the first one.
     """
-    names = compared["case"].to_numpy().astype(str).tolist()
-    content = page_data(compared, network, names.index(base) if base in names else 0)
+    content = page_data(compared, network, base)
     figures: dict[str, Callable[[Content], Figure]] = {
         "costs": costs_figure,
         "cash_flow": cash_flow_figure,
@@ -150,12 +150,8 @@ def compromise_figure(content: Content) -> Figure:
     across, up = (content["metrics"][k] for k in content["pareto"])
     x, y = (np.array(m["values"], dtype=float) * m["scale"] for m in (across, up))
     known = np.isfinite(x) & np.isfinite(y)
-    best = [
-        k for k in np.flatnonzero(known)
-        if not ((x[known] <= x[k]) & (y[known] <= y[k]) & ((x[known] < x[k]) | (y[known] < y[k])))
-        .any()
-    ]  # fmt: skip
-    best.sort(key=lambda k: float(x[k]))
+    unbeaten = pareto_cases(xr.Dataset({"x": ("case", x), "y": ("case", y)})).to_numpy()
+    best = sorted(np.flatnonzero(unbeaten).tolist(), key=lambda k: float(x[k]))
     figure, (panel,) = _grid(1, "Which cases are not beaten in both", size=(8.0, 5.0))
     panel.scatter(x, y, color="#9AA5B1", label="another case is better")
     panel.plot(x[best], y[best], "o--", color=BLUE, label="no case is better in both")

@@ -101,7 +101,7 @@ def comparison_html(
         ``case``, ``state``, ``message`` of every case; those that are not done are told.
     """
     names = compared["case"].to_numpy().astype(str).tolist()
-    content = page_data(compared, network, names.index(base) if base in names else 0)
+    content = page_data(compared, network, base)
     failed = [one for one in states if one["state"] != "done"]
     title = f"Comparison of {len(names)} case{'s' if len(names) != 1 else ''}"
     numbers = summary_table(compared)

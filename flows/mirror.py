@@ -6,28 +6,24 @@ machine goes on with what one has computed, and the local copy may be deleted at
 
 from __future__ import annotations
 
-import json
-import os
-import socket
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from flows.claims import CLAIMS, Claim
 from pp_p2p.errors import Finding, InvalidInput
-from pp_p2p.storage import below, cache_folder, download, filesystem
+from pp_p2p.storage import below, cache_folder, download, filesystem, is_there
 
-RUNNING_NAME: Final = "running.json"
-RUNNING: Final = f".tasks/{RUNNING_NAME}"
-"""Says who works in the folder; object stores have no locks."""
+RUNNING: Final = f".tasks/{CLAIMS}"
+"""Says who works in the folder."""
 
 RENEWED_EVERY_S: Final = 30.0
-STALE_AFTER_S: Final = 240.0
-"""A run that has not renewed its note for so long has died."""
+BUCKETS: Final = frozenset({"s3", "gs", "abfs", "oss", "cos"})
+"""Protocols whose paths begin with a bucket, or container."""
 
 _PART: Final = ".part-"
 
@@ -55,7 +51,7 @@ class Mirror:
         if path.is_file() and not again:
             return True
         with self._named_errors():
-            if self._system.exists(self._there(path)):
+            if is_there(self._system, self._there(path)):
                 download(self._system, self._there(path), path)
         return path.is_file()
 
@@ -64,7 +60,7 @@ class Mirror:
         target = self._there(path)
         part = f"{self._root}/.tasks/{_PART}{uuid.uuid4().hex}"
         with self._named_errors():
-            if not again and self._system.exists(target):
+            if not again and is_there(self._system, target):
                 return
             for folder in (part, target):
                 self._system.makedirs(folder.rpartition("/")[0], exist_ok=True)
@@ -75,40 +71,44 @@ class Mirror:
     def sweep(self) -> None:
         """Remove what a killed run left half pushed; only for the one that has the study."""
         with self._named_errors():
-            found = self._system.exists(f"{self._root}/.tasks")
-            for name in self._system.ls(f"{self._root}/.tasks", detail=False) if found else ():
-                if str(name).rpartition("/")[2].startswith(_PART):
+            for name in self._in_store():
+                if name.rpartition("/")[2].startswith(_PART):
                     self._system.rm_file(name)
 
     def clear(self) -> None:
         """Forget what is kept there."""
         with self._named_errors():
-            found = self._system.exists(f"{self._root}/.tasks")
-            for name in self._system.ls(f"{self._root}/.tasks", detail=False) if found else ():
-                if not str(name).endswith(RUNNING):
+            for name in self._in_store():
+                if not name.endswith(RUNNING):
                     self._system.rm(name, recursive=True)
             self._system.invalidate_cache()
 
+    def _in_store(self) -> list[str]:
+        """Return what stands in the study's store there, by path."""
+        store = f"{self._root}/.tasks"
+        if not is_there(self._system, store):
+            return []
+        return [str(name) for name in self._system.ls(store, detail=False)]
+
     @contextmanager
     def only_run(self) -> Iterator[None]:
-        """Say for as long as the body takes that this process works in the folder.
+        """Hold the folder for as long as the body takes.
 
         Raises
         ------
         InvalidInput
-            Another one does, or the folder cannot be written. Two that begin within the same
-            second are not told apart where the storage has no way to; they compute the same.
+            Another run has it, or it cannot be written.
         """
-        here = {"host": socket.gethostname(), "process": os.getpid(), "run": uuid.uuid4().hex}
-        self._refuse_another(here)
+        claim = Claim(self._system, f"{self._root}/{RUNNING}", self.url)
+        with self._named_errors():
+            self._require_bucket()
+            claim.take()
         over = threading.Event()
-        self._say(here)
-        self._refuse_another(here)
 
         def renew() -> None:
             while not over.wait(RENEWED_EVERY_S):
-                with suppress(InvalidInput):  # the next time; work that cannot be kept will say so
-                    self._say(here)
+                with suppress(Exception):  # the next time; work that cannot be kept will say so
+                    claim.renew()
 
         thread = threading.Thread(target=renew, daemon=True)
         thread.start()
@@ -118,30 +118,16 @@ class Mirror:
             over.set()
             thread.join()
             with suppress(Exception):  # what is left is stale after a while
-                self._system.rm_file(f"{self._root}/{RUNNING}")
+                claim.leave()
 
-    def _say(self, here: dict[str, Any]) -> None:
-        from flows.chain import write_text
-
-        file = self.folder / RUNNING
-        write_text(file, json.dumps({**here, "time": time.time()}))
-        self.push(file)
-
-    def _refuse_another(self, here: dict[str, Any]) -> None:
-        with self._named_errors():
-            self._system.invalidate_cache()
-            try:
-                said = json.loads(self._system.cat_file(f"{self._root}/{RUNNING}"))
-            except (FileNotFoundError, ValueError):
-                return
-        if said.get("run") == here["run"] or time.time() - said.get("time", 0.0) > STALE_AFTER_S:
-            return
-        if said.get("host") == here["host"] and not _lives(int(said["process"])):
-            return
-        who = f"process {said.get('process')} on {said.get('host')}"
-        rule = f"another run works in this folder ({who})"
-        mend = f"wait until it ends; one that died is forgotten after {STALE_AFTER_S:.0f} s"
-        raise InvalidInput(Finding(table=self.url, rule=rule, mend=mend))
+    def _require_bucket(self) -> None:
+        """Refuse a bucket that is not there: fsspec would make one for each misspelt name."""
+        protocols = self._system.protocol
+        bucket = self._root.partition("/")[0]
+        known = {protocols} if isinstance(protocols, str) else set(protocols)
+        if known & BUCKETS and not self._system.exists(bucket):
+            rule, mend = f"there is no bucket {bucket!r}", "check its name, or make it first"
+            raise InvalidInput(Finding(table=self.url, rule=rule, mend=mend))
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
@@ -166,13 +152,3 @@ class Mirror:
 def mirror_of(url: str) -> Mirror | None:
     """Return the mirror of a URL, the same one in the same process; None without a URL."""
     return Mirror(url) if url else None
-
-
-def _lives(process: int) -> bool:
-    if os.name == "nt":  # nothing to ask with that would not end it
-        return True
-    try:
-        os.kill(process, 0)
-    except OSError:
-        return False
-    return True

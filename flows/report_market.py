@@ -10,11 +10,10 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from flows.key_figures import day_title, digits, per_year, span_text, trade_per_year, whole
+from flows.key_figures import day_title, digits, per_year, span_text, whole
 from flows.report_page import paragraph, table, warning
+from flows.study_market import COMBINED, NASH, STACKELBERG
 from pp_p2p.names import DAY, HOUR, PARTICIPANT
-
-NASH: Final = "nash_bargaining"
 
 NO_REGRET: Final = 1e-6
 """A regret below this share of the day's turnover (of at least 1 EUR) is that of rounding: 0."""
@@ -51,7 +50,7 @@ WORDS: Final = {
         reading="Payments split a gain that is computed exactly, but how they split it follows "
         "from the bargaining powers, which are a choice and not a result.",
     ),
-    "stackelberg": Words(
+    STACKELBERG: Words(
         name="sellers that compete and buyers that choose among them",
         nothing="There is no trade on any typical day: nobody has energy left while another one "
         "misses some at a price between those of the grid.",
@@ -61,7 +60,7 @@ WORDS: Final = {
         reading="Payments are those of a game between sellers: the regret says how far anyone is "
         "from its best answer, but how buyers choose is a model of theirs.",
     ),
-    "combined_offer": Words(
+    COMBINED: Words(
         name="combined offers of regions across a soft open point",
         nothing="Nothing crosses the soft open point on any typical day: no balanced combination "
         "of levels gains anything.",
@@ -135,9 +134,8 @@ def market_details(tree: xr.DataTree) -> list[str]:
     return parts
 
 
-def operator_words(tree: xr.DataTree, span: str) -> str:
-    """Return what trade means to the operator of the network."""
-    year = trade_per_year(tree)
+def operator_words(tree: xr.DataTree, year: xr.Dataset, span: str) -> str:
+    """Return what trade means to the operator of the network, whose `year` is of `span`."""
     if "operator_cost_eur" not in year:
         return "No operator stands apart here: each region bears what its own network loses."
     alone, after, paid = (

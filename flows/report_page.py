@@ -149,10 +149,11 @@ def text(value: object) -> str:
 
 def page(title: str, parts: Iterable[str], *, plotly: bool = True) -> str:
     """Return the page: nothing is loaded; plotly.js stands in it once, where `plotly` says so."""
-    from plotly.offline import get_plotlyjs
+    library = script = ""
+    if plotly:
+        from plotly.offline import get_plotlyjs
 
-    library = f"<script>{get_plotlyjs()}</script>\n" if plotly else ""
-    script = f"<script>{SCRIPT}</script>\n" if plotly else ""
+        library, script = f"<script>{get_plotlyjs()}</script>\n", f"<script>{SCRIPT}</script>\n"
     return "\n".join(
         (
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',

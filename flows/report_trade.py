@@ -18,7 +18,6 @@ from flows.key_figures import (
     whole,
 )
 from flows.report_market import (
-    NASH,
     WORDS,
     day_columns,
     market_details,
@@ -26,6 +25,7 @@ from flows.report_market import (
     words_of,
 )
 from flows.report_page import figure, paragraph, section, table
+from flows.study_market import NASH
 from pp_p2p.names import DAY, PARTICIPANT
 
 
@@ -63,7 +63,7 @@ def trade_section(tree: xr.DataTree) -> str:
     parts = [
         paragraph(words),
         _participants_table(tree, year, f"Participants, sum over {span}, EUR"),
-        paragraph(operator_words(tree, span)),
+        paragraph(operator_words(tree, year, span)),
         paragraph(
             "A payment is positive where the participant pays, net trade where it buys more from "
             "others than it sells to them. The average price is the payment "

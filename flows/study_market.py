@@ -98,6 +98,11 @@ class Reconfigure(Section):
     switches: Indices = Field(default=(), description="switches between buses that may be operated")
     max_rounds: Rounds = Field(default=30, description="most outer rounds")
     time_limit_s: Positive = Field(default=600.0, description="time limit of the rounds of a day")
+    bound_nodes: Count = Field(
+        default=1,
+        description="nodes of branch and bound in each hour for the proven bound; 0: one relaxation"
+        " of the day, more: a smaller gap",
+    )
     compare_joint: bool | None = Field(
         default=None,
         description="solve the joint mixed-integer problem, too; none: where it is small",

@@ -143,7 +143,7 @@ def _add_flexible_loads(net: Any, study: Study) -> None:
 def _add_storages(net: Any, p: Participant, owner: int) -> None:
     import pandapower as pp
 
-    sops = sop_rows(net)
+    sops = rows_by_name(net, "sop")
     for k, unit in enumerate(p.storage):
         link = None if unit.sop is None else sops[unit.sop]
         home = p.bus if link is None else _first_terminal(net, link)
@@ -183,7 +183,7 @@ def _add_sops(net: Any, study: Study) -> None:
 
 
 def _add_candidates(net: Any, study: Study, owners: dict[str, int]) -> None:
-    sops, first = sop_rows(net), next_index(net, "candidate", None)
+    sops, first = rows_by_name(net, "sop"), next_index(net, "candidate", None)
     found: list[Finding] = []
     # storage without energy of its own is refused where nothing gives it some: that comes first
     energy_first = sorted(enumerate(study.candidate), key=lambda one: one[1].technology != ENERGY)
@@ -205,11 +205,11 @@ def _add_candidates(net: Any, study: Study, owners: dict[str, int]) -> None:
         net.candidate = net.candidate.sort_index()
 
 
-def sop_rows(net: Any) -> dict[str, int]:
-    """Return the row of ``net.sop`` of each name; of those that are there twice, the last."""
-    table = frame(net, "sop")
-    rows = zip(table["name"].tolist(), table.index.tolist(), strict=True)
-    return {str(name): int(row) for name, row in rows}
+def rows_by_name(net: Any, table: str) -> dict[str, int]:
+    """Return the row of each name of a table; of those that are there twice, the last."""
+    rows = frame(net, table)
+    named = zip(rows["name"].tolist(), rows.index.tolist(), strict=True)
+    return {str(name): int(row) for name, row in named}
 
 
 def _bus_of(net: Any, candidate: Candidate, sops: dict[str, int]) -> int:

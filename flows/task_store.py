@@ -19,7 +19,7 @@ from typing import Any, Final
 import xarray as xr
 
 from flows.file_lock import LOCK, locked
-from flows.mirror import RUNNING_NAME, Mirror
+from flows.mirror import Mirror
 from pp_p2p.errors import Finding, InvalidInput
 from pp_p2p.results import from_netcdf, to_netcdf, whole_file
 
@@ -141,7 +141,7 @@ class TaskStore:
         for path in self.folder.glob("*"):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
-            elif path.name not in (LOCK, RUNNING_NAME):
+            elif path.name != LOCK:
                 path.unlink()
         if self._mirror is not None:
             self._mirror.clear()

@@ -15,7 +15,7 @@ from flows.places import placed
 from flows.plan_years import stages_of
 from flows.study import Study
 from flows.study_market import Trade
-from flows.study_net import sop_rows
+from flows.study_net import rows_by_name
 from flows.trade_options import trade_options
 from pp_p2p.elements.tables import frame
 from pp_p2p.names import DAY, HOUR, TIME
@@ -68,7 +68,7 @@ def trade_stage(
         net, days = grown(net, days, 1.0 + study.planning.demand_growth_percent / 100.0)
     profiles = profiles_with_plan(days, plan, write_back(net, plan))
     switchable = switchable_of(study.trade, inputs.net, net)
-    options = trade_options(study.trade, sop_rows(net), switchable)
+    options = trade_options(study.trade, rows_by_name(net, "sop"), switchable)
     results = []
     for day in days[DAY].to_numpy():
         one = profiles.sel({DAY: day}, drop=True).rename({HOUR: TIME})

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -21,7 +21,7 @@ from flows.chain import Inputs, collect, draw, read_inputs
 from flows.mirror import mirror_of
 from flows.steps import STEPS, input_digests, inputs_key, step
 from flows.study import Study
-from flows.task_store import TaskStore
+from flows.task_store import FOLDER, TaskStore
 from pp_p2p.errors import P2PError
 
 Kind = Literal["read", "step", "collect", "draw"]
@@ -79,7 +79,12 @@ class Work:
 
 def do_work(work: Work) -> str:
     """Do `work` unless its result is there already; return the key."""
-    store = TaskStore(work.store, mirror_of(work.mirror))
+    mirror = mirror_of(work.mirror)
+    if mirror is not None:  # the copy of the machine that does it: it may stand elsewhere
+        here = mirror.folder / FOLDER
+        place = work.place and mirror.folder / work.place.relative_to(work.store.parent)
+        work = replace(work, store=here, place=place)
+    store = TaskStore(work.store, mirror)
     with store.one_at_a_time(work.key):
         if store.has(work.key, work.suffix, work.place):
             return work.key

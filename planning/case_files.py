@@ -8,9 +8,9 @@ takes 10 MB.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -23,6 +23,16 @@ from pp_p2p.results import NETCDF_LOCK
 
 READ_AT_ONCE_BYTES: Final = 16_384
 """Variables up to this size are read at once: opening the file again costs far more."""
+
+
+PLAIN_ATTRIBUTES: Final = frozenset({"units", "long_name", "standard_name", "coordinates"})
+"""Attributes of a variable that change nothing about its values."""
+
+TIME_UNITS: Final = frozenset(
+    f"{part}s" for part in ("day", "hour", "minute", "second", "millisecond", "microsecond",
+                            "nanosecond")
+)  # fmt: skip
+"""Units by which xarray takes numbers for spans of time."""
 
 
 class _Version(NamedTuple):
@@ -94,8 +104,10 @@ def of_dataset(ds: xr.Dataset) -> CaseGroup:
     )
 
 
-def of_file(path: Path, *groups: str) -> list[CaseGroup | None]:
+def of_file(path: Path, *groups: str, load: Collection[str] = ()) -> list[CaseGroup | None]:
     """Return groups of a file, without their large numbers; None for one that it does not have.
+
+    Variables in `load` are read, however large.
 
     Raises
     ------
@@ -108,20 +120,87 @@ def of_file(path: Path, *groups: str) -> list[CaseGroup | None]:
     with _opened(version) as file:
         root = {name: file.getncattr(name) for name in file.ncattrs()}
         return [
-            _without_numbers(file, version, group, root) if group in file.groups else None
+            _without_numbers(file, version, group, root, load) if group in file.groups else None
             for group in groups
         ]
 
 
 def _without_numbers(
-    file: Any, version: _Version, group: str, root: Mapping[str, Any]
+    file: Any, version: _Version, group: str, root: Mapping[str, Any], load: Collection[str]
 ) -> CaseGroup:
-    ds = xr.open_dataset(_store(file.groups[group]), cache=False)
+    entry = file.groups[group]
+    found = _as_stored(entry, version, load) or _decoded(entry, version, load)
+    return replace(found, attrs={**root, **found.attrs})
+
+
+def _as_stored(entry: Any, version: _Version, load: Collection[str]) -> CaseGroup | None:
+    """Return a group whose values stand in the file as they are: xarray finds the same.
+
+    It would take four times as long, for it tries every encoding of CF on every variable. None
+    where one is encoded: scaled, dates, flags, whole numbers with a fill value.
+    """
+    attrs = {name: entry.getncattr(name) for name in entry.ncattrs()}
+    given = {name: _plain_attributes(variable) for name, variable in entry.variables.items()}
+    sizes = {
+        dim: n
+        for v in entry.variables.values()
+        for dim, n in zip(v.dimensions, v.shape, strict=True)
+    }
+    own = {dim: entry.variables[dim] for dim in sizes if dim in given}
+    if "coordinates" in attrs or None in given.values() or any(v.ndim != 1 for v in own.values()):
+        return None
+    entry.set_auto_maskandscale(False)
+    coords = {k for one in given.values() if one for k in one.pop("coordinates", "").split()}
+    variables = {}
+    for name, variable in entry.variables.items():
+        if name not in own:
+            told = {"dims": variable.dimensions, "shape": variable.shape, "attrs": given[name]}
+            if name in load or _is_small(variable):
+                values = _whole(variable)
+                variables[name] = Stored(**told, dtype=values.dtype, values=values)
+            else:
+                of = {"version": version, "group": entry.name, "name": name}
+                variables[name] = Stored(**told, **of, dtype=variable.dtype)
+    labels = {dim: _whole(own[dim]) if dim in own else np.arange(n) for dim, n in sizes.items()}
+    return CaseGroup(
+        labels=labels, variables=variables, coords=frozenset(coords & variables.keys()), attrs=attrs
+    )
+
+
+def _plain_attributes(variable: Any) -> dict[str, Any] | None:
+    """Return the attributes of a variable that is stored as it is; None of one that is not."""
+    found = {name: variable.getncattr(name) for name in variable.ncattrs()}
+    text, dtype = variable.dtype is str, np.dtype(variable.dtype)
+    if not text and not (variable.datatype == dtype and dtype.kind in "iuf" and dtype.isnative):
+        return None
+    fill = found.pop("_FillValue", None)
+    if fill is not None and not (dtype.kind == "f" and np.isnan(fill)):  # NaN is what xarray makes
+        return None
+    units = found.get("units", "")
+    time = " since " in units or units in TIME_UNITS
+    return found if not time and found.keys() <= PLAIN_ATTRIBUTES else None
+
+
+def _is_small(variable: Any) -> bool:
+    """Return whether a variable is read at once; text is: its length is known only then."""
+    if variable.dtype is str:
+        return True
+    return bool(variable.size * variable.dtype.itemsize <= READ_AT_ONCE_BYTES)
+
+
+def _whole(variable: Any) -> Array:
+    values: Array = np.asarray(variable[...])
+    return values.astype(str) if variable.dtype is str else values
+
+
+def _decoded(entry: Any, version: _Version, load: Collection[str]) -> CaseGroup:
+    """Return a group as xarray decodes it."""
+    ds = xr.open_dataset(_store(entry), cache=False)
     variables = {
         str(k): _in_memory(v.load())
-        if v.nbytes <= READ_AT_ONCE_BYTES
+        if v.nbytes <= READ_AT_ONCE_BYTES or k in load
         else Stored(dims=tuple(map(str, v.dims)), shape=v.shape, dtype=v.dtype, attrs=v.attrs,
-                    version=version, group=group, name=str(k))
+                    version=version, group=entry.name, name=str(k))
         for k, v in ds.variables.items()
         if k not in ds.dims
     }  # fmt: skip
@@ -129,7 +208,7 @@ def _without_numbers(
         labels=_labels(ds),
         variables=variables,
         coords=frozenset(map(str, ds.coords)) - frozenset(map(str, ds.dims)),
-        attrs={**root, **ds.attrs},
+        attrs=ds.attrs,
     )
 
 

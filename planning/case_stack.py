@@ -8,6 +8,7 @@ text, for text), or 0 where absence is nothing built.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -149,7 +150,6 @@ def _with_own_case(one: CaseGroup) -> CaseGroup:
     """Rename the dim ``case`` of a plan: the cases of the studies have that name."""
     if CASE not in one.labels:
         return one
-    from dataclasses import replace
 
     def own(dim: str) -> str:
         return OWN_CASE if dim == CASE else dim

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -88,6 +88,7 @@ def open_cases(
     files: Mapping[str, str | os.PathLike[str]] | Iterable[str | os.PathLike[str]],
     *,
     group: str,
+    load: Collection[str] = (),
 ) -> xr.Dataset:
     """Open one group of many stored studies as one dataset along ``case``; read what is used.
 
@@ -98,6 +99,9 @@ def open_cases(
         names it, or its study.
     group : str
         ``days``, ``plan``, ``joint``, ``trade``, ``network`` or ``indicators``.
+    load : collection of str
+        Variables that are read while the files are open anyway. Opening a file once more, which
+        each variable does that is used later, takes longer than reading most of them.
 
     Returns
     -------
@@ -117,19 +121,21 @@ def open_cases(
     Raises
     ------
     InvalidInput
-        No file, one that does not exist or is no study's result, or none has the group.
+        No file, one that does not exist or is no study's result or has no such group, or a
+        variable to load that no case has.
     """
     named = isinstance(files, Mapping)
     paths = [local_file(path) for path in (files.values() if isinstance(files, Mapping) else files)]
     if not paths:
         rule, mend = "there is no case", "pass at least one file"
         raise InvalidInput(Finding(table="files", rule=rule, mend=mend))
-    opened = [_opened(path, group, "network") for path in paths]
+    opened = [_opened(path, group, "network", load=load) for path in paths]
     lacking = [path for path, (one, _) in zip(paths, opened, strict=True) if one is None]
     if lacking:
         rule, mend = f"has no group {group!r}", "pass files that have it, or another group"
         raise InvalidInput([Finding(table=str(path), rule=rule, mend=mend) for path in lacking])
     found = [_by_name(one, network) for one, network in opened if one is not None]
+    _require_variables(found, load)
     names = map(str, files) if named else _names(found, paths)
     found_by_name = dict(zip(names, found, strict=True))
     return label(stacked(found_by_name), {"problem": "open_cases", "group": group})
@@ -210,13 +216,21 @@ def _read(path: Path) -> CaseGroup:
         raise _no_study(str(path), error) from error
 
 
-def _opened(path: Path, *groups: str) -> list[CaseGroup | None]:
+def _opened(path: Path, *groups: str, load: Collection[str] = ()) -> list[CaseGroup | None]:
     try:
-        return of_file(path, *groups)
+        return of_file(path, *groups, load=load)
     except InvalidInput:
         raise
     except (OSError, RuntimeError, ValueError) as error:
         raise _no_study(str(path), error) from error
+
+
+def _require_variables(found: Sequence[CaseGroup], names: Collection[str]) -> None:
+    known = {name for one in found for name in (*one.variables, *one.labels)}
+    if unknown := [name for name in names if name not in known]:
+        rule = f"no case has the variable {', '.join(map(repr, unknown))}"
+        mend = "leave it out; a dataset opened without `load` has all variables"
+        raise InvalidInput(Finding(table="load", rule=rule, mend=mend))
 
 
 def _no_study(what: str, error: Exception) -> InvalidInput:

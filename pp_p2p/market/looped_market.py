@@ -23,6 +23,7 @@ import numpy as np
 import pyomo.environ as pyo
 import scipy.sparse as sp
 
+from pp_p2p.market.certified_bound import certified_bound
 from pp_p2p.market.clearing import ClearingData, build
 from pp_p2p.network.branches import Array
 from pp_p2p.network.formulation import Formulation
@@ -34,6 +35,9 @@ from pp_p2p.solve.vectors import ABSENT, Positions
 
 UNSOLVED: Final = float("inf")
 """Value of an hour that has no feasible point, or none that was found."""
+
+
+EVERY_STEP: Final = slice(None)
 
 
 class LoopedMarket:
@@ -68,11 +72,15 @@ class LoopedMarket:
         flows = [network.component(name) for name in ("p", "q", "l")]
         self._flows = [positions.columns(f).reshape(shape) for f in flows if f is not None]
         self._drops = positions.rows(network.voltage_drop).reshape(shape)
+        by_step = (-1, data.line.n_steps)
+        self._voltages = positions.columns(network.v).reshape(by_step)
+        balances = (network.balance_p, network.balance_q)
+        self._balances = [positions.rows(law).reshape(by_step) for law in balances]
         self._cone_of_row = np.repeat(
             np.arange(len(self.problem.cone_sizes)), self.problem.cone_sizes
         )
         self._cones = self._cone_of_branch(shape)
-        self.step_of = np.array([_step_of(v) for v in self.problem.columns], dtype=np.int64)
+        self.step_of = np.array([step_of(v) for v in self.problem.columns], dtype=np.int64)
 
     def solve(
         self, closed: Array, config: SolverConfig, *, problem: CompiledProblem | None = None
@@ -104,16 +112,40 @@ class LoopedMarket:
         """Return the hours, each for itself."""
         return HourProblems(self)
 
-    def out(self, open_edges: Array, step: int) -> tuple[Array, Array, Array]:
-        """Return the columns, rows and cones that open edges (edge,) take out of a step."""
+    def out(self, open_edges: Array, step: int | slice = EVERY_STEP) -> tuple[Array, Array, Array]:
+        """Return the columns, rows and cones that open edges (edge,) take out of a step, or all."""
         columns = np.concatenate([f[open_edges, step] for f in self._flows])
         rows = self._drops[open_edges, step]
         cones = self._cones[open_edges, step]
-        return columns[columns != ABSENT], rows[rows != ABSENT], cones[cones != ABSENT]
+        return _present(columns), _present(rows), _present(cones)
+
+    def of_edges(self, edges: Array) -> Array:
+        """Return the columns of edges (edge,) in all steps: flows, and voltages at their ends."""
+        tree = self.data.grid.tree
+        ends = np.unique(np.concatenate([tree.parent[edges], tree.child[edges]]))
+        flows = np.concatenate([f[edges] for f in self._flows])
+        return np.unique(_present(np.concatenate([flows, self._voltages[ends]])))
+
+    def balances(self, nodes: Array) -> Array:
+        """Return the rows of the balances of some nodes (node,) in all steps."""
+        return _present(np.concatenate([rows[nodes] for rows in self._balances]))
 
     def columns_of(self, component: Any) -> Array:
         """Return the column of every variable of `component`, `ABSENT` for none."""
         return self._positions.columns(component)
+
+    @property
+    def bounded_by_cones(self) -> Array:
+        """How many bounds (column,) follow from the cone of a branch: 2 of a flow, 1 of a current.
+
+        The cone keeps a squared current from being negative, and a flow within what the squared
+        current and the voltage allow.
+        """
+        needless = np.zeros(len(self.problem.columns), dtype=np.int64)
+        if len(self._flows) > 2:
+            for flow, n in zip(self._flows, (2, 2, 1), strict=True):
+                needless[_present(flow[self._cones != ABSENT])] = n
+        return needless
 
     @property
     def widest_current(self) -> float:
@@ -174,7 +206,7 @@ class _Hour:
 
     def __init__(self, p: CompiledProblem, columns: Array, rows: Array, cones: Array) -> None:
         own = dataclasses.replace(part_of(p, columns, rows, cones), offset=0.0)
-        self.columns, self._form = columns, conic_form(own)
+        self.columns, self._form, self.unsure = columns, conic_form(own), False
         self._reach = np.maximum(np.abs(own.lower), np.abs(own.upper))
         self._cones = np.flatnonzero(cones)
         form = self._form
@@ -207,10 +239,9 @@ class _Hour:
         )
         answer = ConicSolver(small).solve()
         if not answer.solved:
+            self.unsure |= not answer.infeasible
             return UNSOLVED
-        curved = (P + sp.triu(P, 1).T) @ answer.x
-        residual = np.abs(curved + q + A.T @ answer.z)
-        return float(-0.5 * (answer.x @ curved) - small.b @ answer.z - residual @ self._reach[kept])
+        return certified_bound(small, answer, self._reach[kept])
 
 
 class HourProblems:
@@ -249,6 +280,11 @@ class HourProblems:
         """Whether nothing ties the hours: (1) is then F itself."""
         return len(self.tying) == 0
 
+    @property
+    def unsure(self) -> bool:
+        """Whether an hour was given up on that has not been shown to be infeasible."""
+        return any(hour.unsure for hour in self._hours)
+
     def duals(self, report: SolveReport) -> Array:
         """Return the duals y (tying row,) of a report."""
         rows = self._market.problem.rows
@@ -276,7 +312,7 @@ def _present(positions: Array) -> Array:
     return np.asarray(positions[positions != ABSENT])
 
 
-def _step_of(variable: Any) -> int:
+def step_of(variable: Any) -> int:
     """Return the step of a variable: the last part of its index."""
     index = variable.index()
     return int(index[-1] if isinstance(index, tuple) else index)

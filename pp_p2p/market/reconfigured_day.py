@@ -69,6 +69,7 @@ def trade_reconfigured(
     alone = market.day(lonely)
     present = np.tile(market.graph.closed, (data.line.n_steps, 1))
     joined = market.ended([present, lonely.point.closed], trading=True, weight=lonely.weight)
+    joined = market.bounded(joined)
     together = market.day(joined)
     bargain = strike(
         data,

@@ -22,6 +22,7 @@ from pp_p2p.market.joint_trading import JOINT_BINARIES, JOINT_GAP, JointAnswer, 
 from pp_p2p.market.looped_market import LoopedMarket
 from pp_p2p.market.reconfiguration_options import Reconfiguration, operations
 from pp_p2p.market.switched_proof import certify_switched
+from pp_p2p.market.topology_bound import bound_jointly
 from pp_p2p.market.topology_rounds import Outcome, TopologyRounds
 from pp_p2p.network.branches import Array
 from pp_p2p.network.formulation import Formulation, get_formulation
@@ -137,16 +138,31 @@ class ReconfiguredMarket:
         """Return the operations of the day."""
         return int(operations(self.graph.closed, point.closed).sum())
 
+    def bounded(self, together: Ended) -> Ended:
+        """Return rounds with trading, with a bound of all sequences that is proven and finite.
+
+        The higher one of that of the rounds and that of `pp_p2p.market.topology_bound`.
+        """
+        outcome, objective = together.outcome, together.point.objective
+        enough = objective - self.options.least_gain(objective)
+        if outcome.bound >= enough:
+            return together
+        found = bound_jointly(
+            self._joint_problem(together),
+            together.topology.market,
+            nodes=self.options.bound_nodes,
+            time_limit_s=self.options.time_limit_s - outcome.rounds[-1].seconds,
+            target=enough,
+            offers=(together.topology.hours.tying, together.point.duals),
+        )
+        bound = min(max(outcome.bound, found.value), objective)
+        termination = "proven optimum" if bound >= enough else outcome.termination
+        outcome = dataclasses.replace(outcome, bound=bound, termination=termination)
+        return dataclasses.replace(together, outcome=outcome)
+
     def joint(self, together: Ended) -> JointAnswer | None:
         """Return the answer of the joint problem, where it is asked for."""
-        limits = self.options.limits(self.data.line, together.weight)
-        problem = JointTrading(
-            data=self.data,
-            graph=self.graph,
-            formulation=self.physics,
-            limits=limits,
-            operator_weight=together.weight,
-        )
+        problem = self._joint_problem(together)
         wanted = self.options.compare_joint
         if wanted is None:
             wanted = problem.n_binaries <= JOINT_BINARIES
@@ -158,6 +174,15 @@ class ReconfiguredMarket:
             time_limit_s=self.options.joint_time_limit_s,
         )
         return problem.solve(config)
+
+    def _joint_problem(self, together: Ended) -> JointTrading:
+        return JointTrading(
+            data=self.data,
+            graph=self.graph,
+            formulation=self.physics,
+            limits=self.options.limits(self.data.line, together.weight),
+            operator_weight=together.weight,
+        )
 
 
 def _graph(net: Any, profiles: xr.Dataset, options: Reconfiguration) -> SwitchGraph:

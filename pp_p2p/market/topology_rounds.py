@@ -33,7 +33,8 @@ What holds: the objective never rises; every accepted round lowers it by more th
 there are finitely many sequences, so that the rounds end; at the end no sequence that was valued
 has an estimate below the incumbent, or none of those tried kept it: a partial optimum, not a
 global one. Where all configurations were looked at, the least estimate is a proven bound of (1),
-and if nothing ties the hours (no storage, no load that shifts) the incumbent is the optimum.
+and if nothing ties the hours (no storage, no load that shifts) the incumbent is the optimum. On any
+net a convex relaxation bounds (1) from below (`pp_p2p.market.topology_bound`).
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class Outcome:
     point : Point
         Checked.
     bound : float
-        Proven bound of (1), EUR; ``-inf`` where not all configurations were looked at.
+        Proven bound of (1), EUR; ``-inf`` from rounds that did not look at all configurations.
     rounds : tuple of Round
     inner : tuple of Array
         Residuals (2, iteration) of each distributed inner round.
@@ -224,7 +225,7 @@ class TopologyRounds:
         complete = self._all is not None and bool((free == self._graph.switchable).all())
         while (found := self._values.best()) is not None:
             value, closed = found
-            if complete and not self._values.bans:
+            if complete and not self._values.bans and not self._topology.hours.unsure:
                 self._bound = max(self._bound, value)
             hopeless = value >= now.objective - self._least_gain(now)
             if hopeless or closed.tobytes() in known:
@@ -369,7 +370,7 @@ class TopologyRounds:
         return lower or (tried.excess < now.excess - TOLERATED)
 
     def _least_gain(self, now: Point) -> float:
-        return self._options.tolerance * max(abs(now.objective), 1.0)
+        return self._options.least_gain(now.objective)
 
     def _left(self) -> float:
         return self._options.time_limit_s - (time.perf_counter() - self._started)

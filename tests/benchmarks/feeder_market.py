@@ -9,6 +9,9 @@ import pandapower as pp
 import xarray as xr
 
 import pp_p2p as p2p
+from pp_p2p.market.reconfigured_market import ReconfiguredMarket
+from pp_p2p.network.tightening import PLAIN
+from pp_p2p.solve.report import DEFAULT_CONFIG
 
 
 def feeder_market(
@@ -40,6 +43,20 @@ def feeder_market(
                 shift_cost_eur_per_mwh=5.0, window_start_h=0.0, window_end_h=24.0,
             )  # fmt: skip
     return net, _profiles(net, rng, hours)
+
+
+def reconfigured_market(net: Any, profiles: xr.Dataset, **options: Any) -> ReconfiguredMarket:
+    """Return the market of a day in a network that is reconfigured; options of the latter."""
+    return ReconfiguredMarket(
+        net,
+        profiles,
+        mechanism=p2p.NashBargaining(network_fee_eur_per_mwh=5.0),
+        formulation=options.pop("formulation", "branch_flow"),
+        tightening=PLAIN,
+        config=DEFAULT_CONFIG,
+        options=p2p.Reconfiguration(**options),
+        scheme=None,
+    )
 
 
 def market_16(net: Any, seed: int, hours: int) -> tuple[Any, xr.Dataset, dict[str, Any]]:

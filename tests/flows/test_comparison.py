@@ -154,10 +154,11 @@ def test_pictures_are_written_with_the_numbers_of_the_page(
     assert {path.read_bytes()[:8] for path in written} == {b"\x89PNG\r\n\x1a\n"}
     again = write_pictures(compared, network, tmp_path / "again")
     assert [p.read_bytes() for p in written] == [p.read_bytes() for p in again]
-    bars = costs_figure(page_data(compared, network, 0)).axes[0].patches
+    bars = costs_figure(page_data(compared, network)).axes[0].patches
     widths = sum(float(bar.get_width()) for bar in bars)  # type: ignore[attr-defined]
     assert widths == pytest.approx(float(compared["present_value_eur"].sum()) / 1e3)
-    many = map_figure(page_data(planning.compare(varied(study, 20)), network, 3))
+    twenty = planning.compare(varied(study, 20))
+    many = map_figure(page_data(twenty, network, str(twenty["case"][3].item())))
     assert len([axes for axes in many.axes if axes.get_title(loc="left")]) == 12
 
 
@@ -200,7 +201,7 @@ def test_soft_open_points_that_are_there_are_on_the_map(study: xr.DataTree) -> N
         terminal_sop=("sop_terminal", [7, 7]),
         terminal_bus=("sop_terminal", buses),
     )
-    content = page_data(planning.compare(varied(study, 2)), network, 0)
+    content = page_data(planning.compare(varied(study, 2)), network)
     (device,) = content["network"]["sops"]
     assert (device["name"], device["buses"]) == ("Link", buses.tolist())
     legend = map_figure(content).legends[0]

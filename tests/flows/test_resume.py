@@ -37,7 +37,7 @@ from pp_p2p import from_netcdf
 from pp_p2p.errors import Finding, InvalidInput, NoSolution, StepFailed, UnsupportedFeature
 
 sys.path.insert(0, str(Path(__file__).parent))
-from small_study import HORIZON, IMPOSSIBLE, write_small
+from small_study import HORIZON, IMPOSSIBLE, Asks, write_small
 
 ROOT = Path(__file__).parents[2]
 TWO = '[[scenario]]\nname = "base"\n[[scenario]]\nname = "dear PV"\n[scenario.candidate.PV]\n'
@@ -178,7 +178,7 @@ def test_subproblems_are_solved_by_the_same_cluster(tmp_path: Path, monkeypatch:
     distributed = pytest.importorskip("distributed", reason="needs the extra dask")
     monkeypatch.setattr("flows.clusters.do_work", asks_for_subproblems)
     study = load_cases(write_small(tmp_path))[0]
-    joint = Work(kind="step", name="joint", title="t", study=study, key="k", store=tmp_path)
+    joint = Work(kind="step", name="joint", title="a step", study=study, key="k", store=tmp_path)
     cluster = distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
     )
@@ -186,6 +186,7 @@ def test_subproblems_are_solved_by_the_same_cluster(tmp_path: Path, monkeypatch:
         team = DaskWorkers(2, Running(runner="dask", address=cluster.scheduler_address))
         with ThreadPoolExecutor(2) as pool:
             assert list(pool.map(team.do, [joint] * 4)) == ["1,2,3"] * 4
+        assert "a step" in cluster.scheduler.task_prefixes  # what Dask's pages show
         team.close()
 
 
@@ -239,7 +240,7 @@ def test_ctrl_c_is_one_line() -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "run", "study.toml", "--engine", "plain"], check=False,
-        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=50,
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=120,
     )  # fmt: skip
     assert done.returncode == STOPPED
     assert done.stderr == "stopped; run the same command again to go on\n"
@@ -276,6 +277,24 @@ def test_a_process_that_dies_is_one_failed_step() -> None:
     with pytest.raises(StepFailed, match=r"a step: its process ended by itself \(exit code 7\)"):
         team.do(Deadly())  # type: ignore[arg-type]
     team.close()
+
+
+def test_processes_see_the_environment_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they are forked from began, at the latest, when the first of them did."""
+
+    def seen() -> str:
+        team = Processes(1, Running(runner="processes", retries=0))
+        with pytest.raises(LookupError) as told:
+            team.do(Asks())  # type: ignore[arg-type]
+        team.close()
+        return str(told.value.args[0])
+
+    monkeypatch.delenv(Asks.NAME, raising=False)
+    assert seen() == "nothing"
+    monkeypatch.setenv(Asks.NAME, "now")
+    assert seen() == "now"
+    monkeypatch.delenv(Asks.NAME)
+    assert seen() == "nothing"
 
 
 @pytest.mark.parametrize(

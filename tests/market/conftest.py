@@ -1,8 +1,9 @@
-"""Random small markets for the laws, and markets of many participants on the 33-bus feeder."""
+"""Random small markets for the laws, with loops too, and many participants on the 33-bus feeder."""
 
 from __future__ import annotations
 
 import copy
+import itertools
 from typing import Any
 
 import numpy as np
@@ -178,3 +179,67 @@ def _crowd(n: int, hours: int = 24, *, seed: int = 1, limit: bool = True) -> tup
 def crowd() -> Any:
     """Return a function that makes a market of `n` participants."""
     return _crowd
+
+
+def _meshed(seed: int, *, hours: int = 2, storage: bool = True) -> tuple[Any, xr.Dataset]:
+    """Return a small net with two ties that stand open, four participants, and their day."""
+    rng = np.random.default_rng(seed)
+    net = copy.deepcopy(EMPTY)
+    n = int(rng.integers(6, 8))
+    buses = [pp.create_bus(net, 10.0, min_vm_pu=0.9, max_vm_pu=1.1) for _ in range(n)]
+    pp.create_ext_grid(net, buses[0], vm_pu=1.0)
+
+    def line(a: int, b: int, *, closed: bool = True) -> None:
+        pp.create_line_from_parameters(
+            net, a, b, length_km=float(rng.uniform(0.5, 2.0)), in_service=closed,
+            r_ohm_per_km=float(rng.uniform(0.2, 0.6)), x_ohm_per_km=float(rng.uniform(0.1, 0.4)),
+            c_nf_per_km=0.0, max_i_ka=float(rng.uniform(0.06, 0.15)),
+        )  # fmt: skip
+
+    for k in range(1, n):
+        line(buses[max(0, k - int(rng.integers(1, 3)))], buses[k])
+    pairs = {tuple(sorted(p)) for p in net.line[["from_bus", "to_bus"]].itertuples(index=False)}
+    spare = [p for p in itertools.combinations(buses, 2) if p not in pairs]
+    for k in rng.choice(len(spare), 2, replace=False).tolist():
+        line(*spare[k], closed=False)
+    for k, bus in enumerate(rng.choice(buses[1:], 4, replace=False).tolist()):
+        who = p2p.create_participant(net, bus, name=f"P{k}")
+        load = pp.create_load(net, bus, p_mw=float(rng.uniform(0.3, 0.8)), q_mvar=0.05)
+        p2p.assign(net, who, load=[load])
+        if k < 2:
+            sun = pp.create_sgen(net, bus, p_mw=float(rng.uniform(0.8, 1.6)), controllable=True)
+            pp.create_poly_cost(net, sun, "sgen", cp1_eur_per_mw=2.0)
+            p2p.assign(net, who, sgen=[sun])
+        elif storage:
+            unit = pp.create_storage(net, bus, 0.0, max_e_mwh=1.0, max_p_mw=0.3, min_p_mw=-0.3)
+            p2p.set_storage(net, unit, degradation_eur_per_mwh=3.0)
+            p2p.assign(net, who, storage=[unit])
+    load_p = rng.uniform(0.4, 1.0, (hours, 4)) * net.load.p_mw.to_numpy()
+    sun_p = rng.uniform(0.0, 1.0, (hours, 2)) * net.sgen.p_mw.to_numpy()
+    buy = rng.uniform(100.0, 220.0, hours)
+    day = xr.Dataset(
+        {
+            "load_p_mw": (("time", "load"), load_p),
+            "sgen_p_mw": (("time", "sgen"), sun_p),
+            "price_buy_eur_per_mwh": ("time", buy),
+            "price_sell_eur_per_mwh": ("time", 0.4 * buy),
+        },
+        coords={
+            "time": np.arange(hours) * 24.0 / hours,
+            "load": net.load.index,
+            "sgen": net.sgen.index,
+        },
+    )
+    return net, day
+
+
+@pytest.fixture(scope="session")
+def meshed() -> Any:
+    """Return a function that makes a small net with ties, its participants and their day."""
+    return _meshed
+
+
+@pytest.fixture
+def market_of(benchmarks: Any) -> Any:
+    """Return a function that reads net and day as a market in a network to be reconfigured."""
+    return benchmarks("feeder_market").reconfigured_market

