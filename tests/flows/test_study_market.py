@@ -17,7 +17,7 @@ from flows.study import Study, load_cases, load_study, network_findings
 from flows.study_candidate import Candidate
 from flows.study_elements import Sop
 from flows.study_market import Agreement, Reconfigure, Trade
-from flows.study_net import build_net, sop_rows
+from flows.study_net import build_net, rows_by_name
 from flows.trade_options import trade_options
 from flows.trading import switchable_of
 from pp_p2p.elements.tables import TABLES
@@ -267,7 +267,7 @@ def test_devices_and_candidates_stand_in_the_net(tmp_path: Path) -> None:
         "pv", "line", "sop", "dispatchable", "storage", "storage_energy", "replacement", "switch",
     ]  # fmt: skip
     assert table.bus.tolist() == [3, 4, 2, 4, 2, 2, 0, 1]  # of the device, the line, the switch
-    assert table.sop.tolist()[2] == sop_rows(net)["A-B"]
+    assert table.sop.tolist()[2] == rows_by_name(net, "sop")["A-B"]
     engine = table.loc[3]
     assert (engine.sizing, engine.unit_sn_mva, engine.fixed_capex_eur) == ("continuous", 0.35, 1e3)
     assert (engine.emission_t_per_mwh, engine.capex_eur_per_unit) == (0.5, 90e3)
