@@ -138,7 +138,7 @@ def _limits(raw: Raw) -> Iterator[Violation]:
         )
     for key, wrong in (
         ("min_vm_pu", is_number(low) and low > HIGHEST_VM_PU),
-        ("max_vm_pu", is_number(high) and not LOWEST_VM_PU <= high < NO_VM_PU),
+        ("max_vm_pu", is_number(high) and not LOWEST_VM_PU <= high <= NO_VM_PU),
     ):
         if wrong:
             rule = f"{network[key]} p.u. is no limit of a voltage"

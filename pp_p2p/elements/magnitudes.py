@@ -23,7 +23,7 @@ HIGHEST_VM_PU: Final = 1.5
 """No network is operated outside of these: a band that lies beyond them is none."""
 
 NO_VM_PU: Final = 10.0
-"""An upper limit from here on is in percent or in kV; pandapower's own "no limit" is 2."""
+"""An upper limit above it is in percent or in kV; pandapower's own "no limit" is 2."""
 
 MV_UP_TO_KV: Final = 60.0
 LARGEST_LOAD_KA: Final = 2.0
@@ -48,8 +48,8 @@ def wrong_magnitudes(net: Net) -> Iterator[Finding]:
     percent = "write it in p.u.: 1.1 for 110 %"
     bus = _live(net, "bus")
     high, low = (_numbers(bus, f"{end}_vm_pu") for end in ("max", "min"))
-    is_other = f"is {NO_VM_PU:g} or more: percent or kV, not p.u."
-    yield from _finding(bus, high >= NO_VM_PU, "bus", "max_vm_pu", is_other, percent)
+    is_other = f"is above {NO_VM_PU:g}: percent or kV, not p.u."
+    yield from _finding(bus, high > NO_VM_PU, "bus", "max_vm_pu", is_other, percent)
     yield from _finding(
         bus, high < LOWEST_VM_PU, "bus", "max_vm_pu", f"is below {LOWEST_VM_PU:g} p.u.",
         "write the voltage itself, not its deviation: 1.1 for 10 % above",
@@ -76,7 +76,7 @@ def doubtful_magnitudes(net: Net) -> tuple[Finding, ...]:
 def _voltages(net: Net) -> Iterator[Finding]:
     bus = _live(net, "bus")
     high = _numbers(bus, "max_vm_pu")
-    wide = (high > 2.0) & (high < NO_VM_PU)
+    wide = (high > 2.0) & (high <= NO_VM_PU)
     yield from _finding(bus, wide, "bus", "max_vm_pu", "is above 2 p.u.", "check its unit")
 
 

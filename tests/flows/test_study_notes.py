@@ -70,7 +70,7 @@ def test_limits_of_the_net_in_percent_are_refused(tmp_path: Path) -> None:
     net = pp.from_json(str(tmp_path / "net.json"))
     net.bus["max_vm_pu"] = 110.0
     pp.to_json(net, str(tmp_path / "net.json"))
-    with pytest.raises(InvalidInput, match="bus.max_vm_pu: rows 0, 1, 2, 3, 4 is 10 or more"):
+    with pytest.raises(InvalidInput, match="bus.max_vm_pu: rows 0, 1, 2, 3, 4 is above 10"):
         read_inputs(load_study(study))
 
 
