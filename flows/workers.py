@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -183,17 +184,17 @@ def _serve(pipe: Any, environment: dict[str, str]) -> None:
 
     The process that this one is forked from may be older than what is set in `environment` now.
     """
+    # Ctrl-C reaches every process: the first one tells of it, and this one ends with it. Solvers
+    # that it has started are not to ignore it, which they would inherit.
+    signal.signal(signal.SIGINT, lambda *_: None)
     os.environ.clear()
     os.environ.update(environment)
     end_with_parent()
-    with suppress(KeyboardInterrupt):  # Ctrl-C reaches every process: the first one tells of it
-        for name in LOADED:
-            importlib.import_module(name)
+    for name in LOADED:
+        importlib.import_module(name)
+    with suppress(EOFError, OSError):  # the other end is closed, or its process gone
         while True:
-            try:
-                work = pipe.recv()
-            except (EOFError, OSError):
-                return
+            work = pipe.recv()
             try:
                 answer: object = do_work(work)
             except Exception as error:
