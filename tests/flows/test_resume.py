@@ -20,7 +20,7 @@ import pytest
 import xarray as xr
 
 import flows
-from flows import subproblems
+from flows import subproblems, workers
 from flows.cli import CODES
 from flows.clusters import DaskWorkers
 from flows.comparison import find_results
@@ -295,6 +295,27 @@ def test_processes_see_the_environment_of_now(monkeypatch: pytest.MonkeyPatch) -
     assert seen() == "now"
     monkeypatch.delenv(Asks.NAME)
     assert seen() == "nothing"
+
+
+def test_a_worker_whose_parent_is_gone_ends_without_a_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Left:
+        """A pipe of which nobody holds the other end any more."""
+
+        def recv(self) -> Any:
+            os.kill(os.getpid(), signal.SIGINT)  # Ctrl-C reaches every process
+            return Asks()
+
+        def send(self, _: object) -> None:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(workers, "end_with_parent", lambda: None)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        workers._serve(Left(), dict(os.environ))
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(
