@@ -148,7 +148,7 @@ class ReconfiguredMarket:
         if outcome.bound >= enough:
             return together
         found = bound_jointly(
-            self._joint_problem(together),
+            self.joint_problem(together.weight),
             together.topology.market,
             nodes=self.options.bound_nodes,
             time_limit_s=self.options.time_limit_s - outcome.rounds[-1].seconds,
@@ -162,7 +162,7 @@ class ReconfiguredMarket:
 
     def joint(self, together: Ended) -> JointAnswer | None:
         """Return the answer of the joint problem, where it is asked for."""
-        problem = self._joint_problem(together)
+        problem = self.joint_problem(together.weight)
         wanted = self.options.compare_joint
         if wanted is None:
             wanted = problem.n_binaries <= JOINT_BINARIES
@@ -175,13 +175,14 @@ class ReconfiguredMarket:
         )
         return problem.solve(config)
 
-    def _joint_problem(self, together: Ended) -> JointTrading:
+    def joint_problem(self, operator_weight: float) -> JointTrading:
+        """Return trades and configurations of the day as one problem."""
         return JointTrading(
             data=self.data,
             graph=self.graph,
             formulation=self.physics,
-            limits=self.options.limits(self.data.line, together.weight),
-            operator_weight=together.weight,
+            limits=self.options.limits(self.data.line, operator_weight),
+            operator_weight=operator_weight,
         )
 
 

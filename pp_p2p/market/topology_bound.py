@@ -25,6 +25,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -138,7 +139,7 @@ class _Relaxation:
         """Whether no quadratic cost ties columns of different periods."""
         if self._problem.quadratic is None:
             return True
-        return bool((only(self._problem.quadratic, self._period_of_column()) != TYING).all())
+        return bool((only(self._problem.quadratic, self._period_of_column) != TYING).all())
 
     def root(self, seconds: float) -> float:
         """Return the bound of the whole, and keep its prices."""
@@ -177,7 +178,7 @@ class _Relaxation:
             hull.add(group)
         whole, origin = hull.problem()
         columns, rows, cones = self._without_on_off(whole, groups)
-        period = self._period_of_column()[origin]
+        period = self._period_of_column[origin]
         row_period = only(whole.matrix, period)
         cone_period = only(whole.cone_matrix, period, whole.cone_sizes)
         whole = self._priced(whole, np.flatnonzero(rows & (row_period == TYING)))
@@ -218,6 +219,7 @@ class _Relaxation:
             found[e, joint.period == k] = column
         return found
 
+    @cached_property
     def _period_of_column(self) -> Array:
         """Return the period of every column; any would do, the bound holds for all."""
         m = self._model

@@ -21,7 +21,6 @@ from registry import PeerMissing, Row, table
 from trading_market import trading_market
 
 import pp_p2p as p2p
-from pp_p2p.market.joint_trading import JointTrading
 from pp_p2p.market.reconfigured_market import Ended, ReconfiguredMarket
 from pp_p2p.market.topology_pool import all_trees
 from pp_p2p.operation.joint_reconfiguration import TreeColumns
@@ -127,13 +126,7 @@ def _by_branching(ours: Run, given: float, name: str) -> Row:
 
 def _by_scip(ours: Run, given: float, name: str) -> Row:
     market = ours.market
-    joint = JointTrading(
-        data=market.data,
-        graph=market.graph,
-        formulation=market.physics,
-        limits=market.options.limits(market.data.line, 1.0),
-        operator_weight=1.0,
-    )
+    joint = market.joint_problem(1.0)
     model = joint.build()
     problem = compile_model(model)
     present = np.tile(market.graph.closed, (len(joint.first_step), 1))

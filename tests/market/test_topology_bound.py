@@ -14,7 +14,6 @@ from pp_p2p.errors import NoSolution
 from pp_p2p.market import topology_rounds
 from pp_p2p.market.certified_bound import certified_bound, proves_infeasible
 from pp_p2p.market.chain_hull import groups_of
-from pp_p2p.market.joint_trading import JointTrading
 from pp_p2p.market.looped_market import LoopedMarket
 from pp_p2p.market.reconfigured_market import ReconfiguredMarket
 from pp_p2p.market.topology_bound import TopologyBound, bound_jointly
@@ -73,13 +72,7 @@ def least_of(
 
 def bound_of(market: ReconfiguredMarket, nodes: int, **options: Any) -> TopologyBound:
     """Return the bound of a day with trades, at the offers under the net as it stands."""
-    joint = JointTrading(
-        data=market.data,
-        graph=market.graph,
-        formulation=market.physics,
-        limits=market.options.limits(market.data.line, 1.0),
-        operator_weight=1.0,
-    )
+    joint = market.joint_problem(1.0)
     looped = LoopedMarket(market.data, market.physics, trading=True, operator_weight=1.0)
     closed = np.tile(market.graph.closed, (market.data.line.n_steps, 1))
     hours = looped.hours()
