@@ -247,8 +247,7 @@ def _chosen(cases: Sequence[Study], only: Sequence[str]) -> list[Study]:
     """Return the cases that `only` names, each by its name or by a pattern, in their own order."""
     names = [study.case for study in cases]
     fitting = {
-        wanted: {name for name in names if name == wanted or fnmatch.fnmatchcase(name, wanted)}
-        for wanted in only
+        wanted: {name for name in names if fnmatch.fnmatchcase(name, wanted)} for wanted in only
     }
     if unknown := [wanted for wanted, found in fitting.items() if not found]:
         near = closest(unknown[0], names)
